@@ -1,0 +1,50 @@
+# `make help` lists everything. Python 3.11 or newer and a package index are all that is needed.
+PYTHON ?= python3
+RUN_ENV := .venv
+DEV_ENV := .venv-dev
+BIN := $(DEV_ENV)/bin
+PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types format lock check clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
+
+$(RUN_ENV)/ready: requirements/run.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(RUN_ENV)
+	$(RUN_ENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(RUN_ENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(DEV_ENV)/ready: requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(DEV_ENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send an example pathway through them
+	$(RUN_ENV)/bin/pathway-fhir demo
+
+test: $(DEV_ENV)/ready ## Run the tests
+	$(PYTEST)
+
+lint: $(DEV_ENV)/ready ## Check style and formatting rules
+	$(BIN)/ruff check .
+
+types: $(DEV_ENV)/ready ## Check types, strictly
+	$(BIN)/mypy
+
+format: $(DEV_ENV)/ready ## Sort imports and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+
+lock: $(DEV_ENV)/ready ## Lock the dependencies anew, with their hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/build.in -o requirements/run.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
+
+check: lint types test ## Everything that must hold
+
+clean: ## Remove what was made
+	rm -rf $(RUN_ENV) $(DEV_ENV) var build *.egg-info

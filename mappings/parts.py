@@ -1,0 +1,218 @@
+"""The fragments of FHIR that every kind is written with: who it is about, when, extensions, readings, answers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mappings import codes, model
+from mappings.code_table import OURS
+from mappings.datatypes import complex_extension, moment, part_of, quantity
+from mappings.shape import Bound, Derived, Element, Fhir, Line, Reading, Refers, Tree, Writing, derived, getter, key
+
+SERVICE = "pathway-fhir"
+
+
+class Subject(Element):
+    """The patient: an identity, the same in every resource of the entity and never changed."""
+
+    def write(self, it: Any, of: Writing) -> Any:
+        return of.ids.reference("Patient", "patient", of.entity.patient_id, "patient")
+
+    def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        found = of.ids.key(str((value or {}).get("reference", "")).removeprefix("Patient/"))
+        if found is None or found.kind != "patient":
+            of.refuse(at, "should refer to a Patient that we know")
+        elif of.root.setdefault("patient_id", found.id) != found.id:
+            of.refuse(at, "differs from the patient of the rest")
+
+    def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        if given is not None and sent != given:
+            yield at, "is whose record this is and cannot be changed"
+
+
+def subject() -> Subject:
+    return Subject()
+
+
+def own(role: str) -> Derived:
+    """A reference to another resource of this entity, where this view has it."""
+    return derived(lambda _it, of: of.own(role))
+
+
+def own_each(*roles: str) -> Derived:
+    return derived(lambda _it, of: of.own_each(*roles))
+
+
+def own_of_item(*roles: str) -> Derived:
+    return derived(lambda _it, of: of.own_of_item(*roles))
+
+
+def follows(path: str, out: Any = None) -> Derived:
+    """What a field elsewhere says, said here again: read-only."""
+    get = getter(path)
+
+    def write(it: Any, of: Writing) -> Any:
+        value = get(of.entity)
+        return None if value is None else out(value) if out else value
+
+    return derived(write)
+
+
+def follows_item(path: str, out: Any = None) -> Derived:
+    get = getter(path)
+
+    def write(it: Any, of: Writing) -> Any:
+        value = get(it)
+        return None if value is None else out(value) if out else value
+
+    return derived(write)
+
+
+def iso(value: Any) -> str:
+    return str(value.isoformat())
+
+
+def the_clinic() -> Derived:
+    """The clinic, which every reader may know of, named as a performer."""
+    return derived(lambda _it, of: of.entity.clinic_id and of.ids.reference("Organization", "clinic", of.entity.clinic_id, "clinic"))
+
+
+def practitioner(name: str) -> Refers:
+    return Refers("Practitioner", name, role="practitioner")
+
+
+def recorded() -> Tree:
+    """When and by whom the entity was recorded. The head resource says it; Provenance repeats it."""
+    return complex_extension("recorded", part_of("at", valueDateTime=moment("recorded_at")), part_of("by", valueReference=Author("recorded_by")))
+
+
+class Author(Refers):
+    """A practitioner by identifier alone, so that people who record each other make no circle of references."""
+
+    def __init__(self, name: str):
+        super().__init__("Practitioner", name, role="practitioner")
+
+    def write(self, it: Any, of: Writing) -> Any:
+        found = self._get(it)
+        return None if found is None else logical_practitioner(found)
+
+    def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        identifier = (value or {}).get("identifier") or {}
+        if identifier.get("system") != system_of("practitioner") or not isinstance(identifier.get("value"), str):
+            of.refuse(at, "should refer to a Practitioner by our identifier")
+        else:
+            self._put(into, identifier["value"])
+
+
+def logical_practitioner(found: str) -> Fhir:
+    return {"type": "Practitioner", "identifier": {"system": system_of("practitioner"), "value": found}}
+
+
+def system_of(name: str) -> str:
+    """Our identifier system of a resource type (`Observation`: our own uuid) or of a kind (`patient`: the clinic's key)."""
+    return f"{OURS}/Id/{name}"
+
+
+def narrative(title: str) -> Fhir:
+    """A constant sentence by role and view: nothing of the patient is ever written into narrative."""
+    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{title}</div>'}
+
+
+# --- observations
+
+
+class Effective(Element):
+    """effective[x] or performed[x] and the like: a dateTime for a start alone, a Period where there is an end."""
+
+    says = True
+
+    def __init__(self, choice: str, start: str, end: str):
+        self.choice, self.start, self.end = choice, moment(start), moment(end)
+
+    def bind(self, to: Bound) -> None:
+        self.start.bind(to.at(f".{self.choice}[x]"))
+        self.end.bind(to.at(f".{self.choice}Period.end"))
+
+    def write(self, it: Any, of: Writing) -> Any:
+        start, end = self.start.write(it, of), self.end.write(it, of)
+        if end is None:
+            return None if start is None else {f"{self.choice}DateTime": start}
+        return {f"{self.choice}Period": {"start": start, "end": end}}
+
+    def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        if (single := value.get(f"{self.choice}DateTime")) is not None:
+            self.start.read(single, f"{at}.{self.choice}DateTime", into, of)
+        period = value.get(f"{self.choice}Period") or {}
+        for element, name in ((self.start, "start"), (self.end, "end")):
+            if name in period:
+                element.read(period[name], f"{at}.{self.choice}Period.{name}", into, of)
+
+    def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+    def lines(self) -> Iterator[Line]:
+        yield from self.start.lines()
+        yield from self.end.lines()
+
+
+def moment_or_unknown(element: str, name: str) -> Fhir:
+    """A dateTime that R4 or its profile requires: the moment, or that it is unknown."""
+    get = getter(name)
+    return {element: moment(name), f"_{element}": derived(lambda it, _of: {"extension": data_absent()} if get(it) is None else None)}
+
+
+def data_absent(reason: str = "unknown") -> list[Fhir]:
+    return [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": reason}]
+
+
+def component(code: Fhir, **value: Any) -> Tree:
+    return Tree({"code": key(code), **value})
+
+
+def pressure_component(code: Fhir, prefix: str, number: str, other: str) -> Tree:
+    """One of the two pressures. HL7's blood pressure profile wants both, so an unmeasured one says that it is unknown."""
+    mine, its = getter(f"{prefix}{number}"), getter(f"{prefix}{other}")
+    missing = codes.concept(codes.coding(codes.DATA_ABSENT, "unknown", "Unknown"))
+    return Tree({
+        "code": key(code),
+        "valueQuantity": quantity(f"{prefix}{number}"),
+        "dataAbsentReason": derived(lambda it, _of: missing if mine(it) is None and its(it) is not None else None),
+    })
+
+
+class Pressures(Element):
+    """The two components of a blood pressure, both there as soon as one is."""
+
+    says = True
+
+    def __init__(self, prefix: str):
+        self.parts = [
+            pressure_component(codes.SYSTOLIC, prefix, "sys", "dia"),
+            pressure_component(codes.DIASTOLIC, prefix, "dia", "sys"),
+        ]
+        for tree in self.parts:
+            tree.says = False  # each is written even where it says only that it is unknown
+        self._any = getter(prefix.rstrip("."))
+
+    def bind(self, to: Bound) -> None:
+        for tree in self.parts:
+            tree.bind(to)
+
+    def write(self, it: Any, of: Writing) -> Any:
+        return None if self._any(it) is None else [tree.write(it, of) for tree in self.parts]
+
+    def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        for n, one in enumerate(value):
+            for tree in self.parts:
+                if tree.takes(one):
+                    tree.read(one, f"{at}[{n}]", into, of)
+
+    def lines(self) -> Iterator[Line]:
+        for tree in self.parts:
+            yield from tree.lines()
+
+
+PRESSURE = model.Unit("mm[Hg]", "millimeter of mercury")
+PER_MINUTE = model.Unit("/min", "per minute")
+PERCENT = model.Unit("%", "percent")
+CELSIUS = model.Unit("Cel", "degree Celsius")
+CENTIMETRE = model.Unit("cm", "centimeter")

@@ -1,0 +1,239 @@
+"""Rules of a dosing encounter."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from mappings.rules.rule import Around, Rule, Said, Thresholds, minutes
+from mappings.rules.screening import implausible, pressure
+
+D = "dosing-encounter:"
+ENDED = ("finished", "aborted")
+
+
+def _number(value: float) -> Decimal:
+    return Decimal(str(value))
+
+
+def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
+    order = it.prescription
+    if order is None:
+        return
+    if order.dose_mg is not None and order.intended_mg_per_kg is not None and order.weight_kg is not None:
+        intended = order.intended_mg_per_kg * order.weight_kg
+        tolerance = max(_number(thresholds.dose_tolerance_mg), intended * _number(thresholds.dose_tolerance_percent) / 100)
+        if abs(order.dose_mg - intended) > tolerance:
+            yield "critical", "/prescription/doseMg"
+    if order.weight_measured_at is not None and it.start - order.weight_measured_at > timedelta(days=thresholds.weight_valid_days):
+        yield "warning", "/prescription/weightMeasuredAt"
+    if order.weight_kg is not None and not thresholds.weight_low_kg <= order.weight_kg <= thresholds.weight_high_kg:
+        yield "warning", "/prescription/weightKg"
+    yield from _route_range(order, thresholds)
+
+
+def _route_range(order: Any, thresholds: Thresholds) -> Said:
+    per_kg = order.intended_mg_per_kg
+    if order.drug == "esketamine" and order.route == "IN":
+        if per_kg is not None:
+            yield "warning", "/prescription/intendedMgPerKg"
+        if order.dose_mg is not None and order.dose_mg not in map(_number, thresholds.esketamine_nasal_mg):
+            yield "critical", "/prescription/doseMg"
+    elif per_kg is not None and (
+        (order.route == "IV" and per_kg > _number(thresholds.iv_most_mg_per_kg))
+        or (order.route == "PO" and not _number(thresholds.oral_least_mg_per_kg) <= per_kg <= _number(thresholds.oral_most_mg_per_kg))
+    ):
+        yield "critical", "/prescription/intendedMgPerKg"
+    if order.cap_mg is not None and order.dose_mg is not None and order.dose_mg > order.cap_mg:
+        yield "critical", "/prescription/doseMg"
+
+
+def given_dose(it: Any, _around: Around, _set: Thresholds) -> Said:
+    order = it.prescription
+    given = sum((a.dose_mg for a in it.administrations if a.dose_mg is not None and a.status != "not-done"), Decimal(0))
+    if order is not None and order.dose_mg is not None and given > order.dose_mg:
+        yield "critical", "/administrations"
+    for n, dose in enumerate(it.administrations):
+        if dose.start < it.start or (it.end is not None and (dose.end or dose.start) > it.end):
+            yield "warning", f"/administrations/{n}"
+
+
+def infusion(it: Any, _around: Around, _set: Thresholds) -> Said:
+    for n, dose in enumerate(it.administrations):
+        if dose.route == "IV" and dose.end is None and dose.rate_mg_per_h is None and dose.status in ("completed", "stopped"):
+            yield "warning", f"/administrations/{n}"
+
+
+def controlled_drug(it: Any, _around: Around, _set: Thresholds) -> Said:
+    for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
+        for n, dose in enumerate(doses):
+            if None not in (dose.drawn_mg, dose.given_mg, dose.wasted_mg) and dose.drawn_mg != dose.given_mg + dose.wasted_mg:
+                yield "critical", f"/{name}/{n}/drawnMg"
+            if dose.wasted_mg and dose.witnessed_by is None:
+                yield "critical", f"/{name}/{n}/wastedMg"
+
+
+def suitable(it: Any, around: Around, thresholds: Thresholds) -> Said:
+    """Everything that ought to stand before a dose is given."""
+    screening, consent, patient = around.screening, around.consent, around.patient
+    if not _screened(screening) or _expired(screening, it, thresholds) or any(c.present and c.level == "absolute" for c in screening.contraindications):
+        yield "critical", "/screeningId"
+    elif screening.medication_review is None or screening.medication_review.outcome not in ("clear", "clear-with-actions"):
+        yield "warning", "/screeningId"
+    if not _consented(consent, it):
+        yield "critical", "/consentId"
+    if patient is not None and patient.birth_date is not None and _years(patient.birth_date, it.start.date()) < thresholds.adult_years:
+        yield "critical", "/patientId"
+
+
+def _screened(screening: Any) -> bool:
+    done = screening is not None and screening.status in ("completed", "amended")
+    return done and screening.outcome in ("eligible", "eligible-with-conditions")
+
+
+def _expired(screening: Any, it: Any, thresholds: Thresholds) -> bool:
+    last = screening.valid_until
+    if last is None:
+        done = screening.completed_at or screening.start
+        last = (done + timedelta(days=thresholds.screening_valid_days)).date()
+    return bool(it.start.date() > last)
+
+
+def _consented(consent: Any, it: Any) -> bool:
+    if consent is None or consent.kind != "treatment" or consent.status != "active":
+        return False
+    withdrawn = consent.withdrawn_at is not None and consent.withdrawn_at <= it.start
+    return consent.signed_at is not None and consent.signed_at <= it.start and not withdrawn
+
+
+def _years(born: Any, on: Any) -> int:
+    return int(on.year - born.year - ((on.month, on.day) < (born.month, born.day)))
+
+
+def pregnancy(_it: Any, around: Around, _set: Thresholds) -> Said:
+    if around.screening is not None and around.screening.pregnancy in ("pregnant", "possible"):
+        yield "critical", "/screeningId"
+
+
+def pressure_before(it: Any, _around: Around, thresholds: Thresholds) -> Said:
+    if it.pre_checks is not None:
+        yield from pressure(it.pre_checks.bp, "/preChecks/bp", thresholds)
+
+
+def fasting(it: Any, _around: Around, thresholds: Thresholds) -> Said:
+    checks = it.pre_checks
+    if checks is None:
+        return
+    if checks.fast_food_hours is not None and checks.fast_food_hours < _number(thresholds.fast_food_hours):
+        yield "warning", "/preChecks/fastFoodHours"
+    if checks.fluids_minutes is not None and checks.fluids_minutes < _number(thresholds.fluids_minutes):
+        yield "warning", "/preChecks/fluidsMinutes"
+
+
+def escort(it: Any, _around: Around, _set: Thresholds) -> Said:
+    if it.pre_checks is not None and it.pre_checks.escort_confirmed is False:
+        yield "warning", "/preChecks/escortConfirmed"
+
+
+def acute_risk(it: Any, _around: Around, _set: Thresholds) -> Said:
+    if it.pre_checks is not None and any(a.item in (4, 5) and a.answer for a in it.pre_checks.cs_srs_answers):
+        yield "critical", "/preChecks/csSrsAnswers"
+
+
+def observed(it: Any, _around: Around, thresholds: Thresholds) -> Said:
+    """The blood pressures that monitoring wants: at 0, at about 40 minutes, and before discharge; and readings that alarm."""
+    for n, reading in enumerate(it.observations):
+        if reading.spo2 is not None and reading.spo2 < _number(thresholds.spo2_critical):
+            yield "critical", f"/observations/{n}/spo2"
+        if reading.rass is not None and reading.rass <= thresholds.rass_critical:
+            yield "critical", f"/observations/{n}/rass"
+    started = [a.start for a in it.administrations if a.status != "not-done"]
+    if it.status not in ENDED or not started:
+        return
+    measured = [minutes(reading.at, min(started)) for reading in it.observations if reading.bp is not None]
+    near = thresholds.observation_tolerance_minutes
+    at_zero = any(-thresholds.observation_before_minutes <= m <= near for m in measured)
+    at_forty = any(abs(m - 40) <= near for m in measured)
+    late = any(m > 40 + near for m in measured)
+    if not (at_zero and at_forty and late):
+        yield "warning", "/observations"
+
+
+def implausible_readings(it: Any, _around: Around, _set: Thresholds) -> Said:
+    for n, reading in enumerate(it.observations):
+        yield from implausible(reading, f"/observations/{n}")
+
+
+def discharged(it: Any, _around: Around, thresholds: Thresholds) -> Said:
+    given = [a.end or a.start for a in it.administrations if a.status != "not-done"]
+    if it.status == "finished" and it.discharge is None and given:
+        yield "critical", "/discharge"
+    if it.discharge is None:
+        return
+    for name, json in (("bp_acceptable", "bpAcceptable"), ("sedation_resolved", "sedationResolved"), ("dissociation_resolved", "dissociationResolved"),
+                       ("mobile_unaided", "mobileUnaided"), ("escort_present", "escortPresent"), ("advice_given", "adviceGiven")):
+        if getattr(it.discharge, name) is not True:
+            yield "critical", f"/discharge/{json}"
+    if it.discharge.decided_at is not None and given and minutes(it.discharge.decided_at, max(given)) < thresholds.monitored_minutes:
+        yield "critical", "/discharge/decidedAt"
+    if it.discharge.decided_by is None:
+        yield "warning", "/discharge/decidedBy"
+
+
+def unreviewed_event(it: Any, around: Around, _set: Thresholds) -> Said:
+    for event in around.adverse_events:
+        if (event.serious or event.grade == "severe") and event.onset < it.start and (event.reviewed_at is None or event.reviewed_at > it.start):
+            yield "critical", "/start"
+
+
+def consent_withdrawn(it: Any, around: Around, _set: Thresholds) -> Said:
+    consent = around.consent
+    if it.status in ("planned", "arrived") and consent is not None and (consent.withdrawn_at is not None or consent.status in ("inactive", "rejected")):
+        yield "critical", "/consentId"
+
+
+def _reads(*paths: str) -> tuple[str, ...]:
+    return tuple(path if ":" in path else D + path for path in paths)
+
+
+_ORDER = tuple(f"prescription.{name}" for name in ("dose_mg", "intended_mg_per_kg", "weight_kg", "weight_measured_at", "drug", "route", "cap_mg"))
+_GIVEN = tuple(f"administrations.{name}" for name in ("dose_mg", "status", "start", "end"))
+_CONTROLLED = tuple(f"{items}.{name}" for items in ("administrations", "rescue_medications") for name in ("drawn_mg", "given_mg", "wasted_mg", "witnessed_by"))
+_DISCHARGE = tuple(f"discharge.{name}" for name in (
+    "decided_at", "bp_acceptable", "sedation_resolved", "dissociation_resolved", "mobile_unaided", "escort_present", "advice_given", "decided_by",
+))  # fmt: skip
+_SUITABLE = ("start", "patient:birth_date", *(f"screening:{name}" for name in (
+    "status", "outcome", "valid_until", "completed_at", "start", "contraindications.present", "contraindications.level", "medication_review.outcome",
+)), *(f"consent:{name}" for name in ("kind", "status", "signed_at", "withdrawn_at")))  # fmt: skip
+
+RULES = (
+    Rule("R10", "dosing-encounter", "dose", "Oxford Health NHS FT; Andrade 2019; US esketamine label", "The ordered dose does not fit weight, route or cap",
+         _reads("start", *_ORDER), ordered_dose),
+    Rule("R11", "dosing-encounter", "none", "the order", "More was given than ordered, or outside the visit",
+         _reads("start", "end", "prescription.dose_mg", *_GIVEN), given_dose),
+    Rule("R12", "dosing-encounter", "none", "FHIR mad-1", "An intravenous dose has neither duration nor rate",
+         _reads("administrations.route", "administrations.end", "administrations.rate_mg_per_h", "administrations.status"), infusion),
+    Rule("R13", "dosing-encounter", "none", "Misuse of Drugs Regulations 2001", "Controlled drug: drawn is not given and wasted, or waste has no witness",
+         _reads(*_CONTROLLED), controlled_drug),
+    Rule("R20", "dosing-encounter", "dose", "APA consensus 2017; clinic policy",
+         "A condition for dosing is not met: screening, consent, medication review or age",
+         _reads(*_SUITABLE), suitable),
+    Rule("R21", "dosing-encounter", "dose", "Oxford Health NHS FT", "Pregnancy is possible or confirmed", _reads("screening:pregnancy"), pregnancy),
+    Rule("R22", "dosing-encounter", "dose", "US esketamine label; Swiss esketamine label", "Blood pressure needs a decision before a dose",
+         _reads("pre_checks.bp.sys", "pre_checks.bp.dia"), pressure_before),
+    Rule("R23", "dosing-encounter", "dose", "US esketamine label", "Food or drink too short before the dose",
+         _reads("pre_checks.fast_food_hours", "pre_checks.fluids_minutes"), fasting),
+    Rule("R24", "dosing-encounter", "dose", "US esketamine label", "No escort is confirmed", _reads("pre_checks.escort_confirmed"), escort),
+    Rule("R25", "dosing-encounter", "dose", "C-SSRS screener", "Acute suicidal intent or plan: escalate",
+         _reads("pre_checks.cs_srs_answers.item", "pre_checks.cs_srs_answers.answer"), acute_risk),
+    Rule("R30", "dosing-encounter", "none", "REMS monitoring form", "Monitoring is incomplete, or a reading needs attention",
+         _reads("status", "observations.spo2", "observations.rass", "observations.at", "observations.bp", "administrations.status",
+                "administrations.start"), observed),
+    Rule("R31", "dosing-encounter", "none", "physiologic ranges", "A reading is outside the physiologic range",
+         _reads(*(f"observations.{name}" for name in ("hr", "spo2", "rr", "bp.sys", "bp.dia"))), implausible_readings),
+    Rule("R40", "dosing-encounter", "none", "US esketamine label", "Discharge is missing, early or incomplete",
+         _reads("status", "administrations.end", "administrations.start", "administrations.status", *_DISCHARGE), discharged),
+    Rule("R61", "dosing-encounter", "dose", "clinic policy", "A severe or serious adverse event has not been reviewed",
+         _reads("start", *(f"adverse-event:{name}" for name in ("serious", "grade", "onset", "reviewed_at"))), unreviewed_event),
+    Rule("R62", "dosing-encounter", "dose", "common law", "Consent to treatment was withdrawn before the visit",
+         _reads("status", "consent:withdrawn_at", "consent:status"), consent_withdrawn),
+)
