@@ -10,6 +10,7 @@
 | recommendedPathway             | RiskAssessment extension recommended-pathway                   | C1    |
 """
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from mappings.datatypes import coding as coding_of
 from mappings.disclosure import C0, C1, C2, Level
 from mappings.kind import Resource
 from mappings.medication import PractitionerKey
-from mappings.model import Key, Label, Text, To, record
+from mappings.model import Between, Key, Label, Text, To, record
 from mappings.parts import component, follows, iso, own_each, practitioner, subject
 from mappings.parts import own as own_resource
 from mappings.readings import observation
