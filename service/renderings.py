@@ -1,0 +1,70 @@
+"""An entity as the bytes that each view is served: pure, given the tenant."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mappings import search
+from mappings.disclosure import VIEWS, withhold
+from mappings.findings import Finding
+from mappings.kind import META, Kind
+from mappings.tombstones import entered_in_error
+from service.store.clock import moment
+from service.store.resources import Content, Row, Yielded
+from service.store.tables import DELETED, ENTERED_IN_ERROR, THERE
+from service.tenant import Tenant
+from service.wire import encode, read
+
+HEAD = ("resourceType", "id", "meta")
+
+
+def rendered(tenant: Tenant, kind: Kind, entity: Any, found: Iterable[Finding]) -> dict[bytes, Yielded]:
+    """Every resource of an entity at every view that has it, as bytes; in the order in which the entity yields them."""
+    ids = tenant.ids()
+    made: dict[bytes, tuple[str, str, str | None, dict[int, Content]]] = {}
+    found = tuple(found)
+    for view in VIEWS:
+        for resource in kind.to_fhir(withhold(entity, view), ids, view, found):
+            key = ids.key(resource["id"])
+            assert key is not None, "every id was made here"
+            _, _, _, views = made.setdefault(uuid_of(resource["id"]), (resource["resourceType"], key.role, key.item, {}))
+            body = _content(resource)
+            below = views.get(int(view) - 1)
+            alike = below is not None and below.body == body
+            views[int(view)] = below if below is not None and alike else Content(THERE, body, tuple(search.index_entries(resource)))
+    return {uuid: Yielded(uuid, type_, role, item, views) for uuid, (type_, role, item, views) in made.items()}
+
+
+def tombstone(type_: str, body: bytes) -> Content:
+    """What becomes of a resource that is no longer yielded: entered in error, or deleted where R4 has no status for that."""
+    marked = entered_in_error({"resourceType": type_, **read(body)})
+    return Content(DELETED, b"") if marked is None else Content(ENTERED_IN_ERROR, _content(marked))
+
+
+def full_body(row: Row, type_: str, uuid: bytes, content: bytes) -> bytes:
+    """The bytes that are served: the content with its type, id, version and time in front."""
+    if row.state == DELETED:
+        return b""
+    meta = {"versionId": row.version, "lastUpdated": instant(row.at), **META}
+    return encode({"resourceType": type_, "id": text_of(uuid), "meta": meta})[:-1] + b"," + content[1:]
+
+
+def entries(type_: str, row: Row) -> Iterable[Any]:
+    """What a rendering is found by."""
+    return row.entries if row.entries is not None else search.index_entries({"resourceType": type_, **read(row.body)})
+
+
+def _content(resource: dict[str, Any]) -> bytes:
+    return encode({name: value for name, value in resource.items() if name not in HEAD})
+
+
+def instant(at: int) -> str:
+    return moment(at).isoformat(timespec="milliseconds")
+
+
+def uuid_of(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def text_of(uuid: bytes) -> str:
+    h = uuid.hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

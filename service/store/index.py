@@ -1,0 +1,126 @@
+"""The search index: what a resource is found by, as integers, kept from the commit that begins it to the one that ends it.
+
+A token is (code, system) and a reference its text, each as a keyed 63-bit hash, so that nobody can choose two that collide; a
+time is (start, end) in microseconds, a quantity (millionths, unit). A time that spans more than a week has rows of its own
+parameter, so that a search for recent visits need look no further back than a week.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
+
+from service.store.resources import Change, Row, chunks, runs
+from service.store.tables import DELETED, FOREVER, parameter, search_text, search_value
+
+WEEK = 7 * 24 * 3_600_000_000
+LONG = "~long"
+SCALE = 1_000_000
+Entries = Callable[[str, Row], Iterable[Any]]  # (name, type, value, other) of a rendering
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Numbers of the search parameters, which the database gives once and keeps."""
+
+    numbers: dict[tuple[str, str], int]
+    key: bytes
+
+    def number(self, type_: str, name: str) -> int:
+        return self.numbers[type_, name]
+
+    def hash(self, text: str) -> int:
+        return _hash(self.key, text)
+
+
+@lru_cache(maxsize=50_000)
+def _hash(key: bytes, text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8, key=key).digest()) >> 1 if text else 0
+
+
+def register(tx: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """The numbers of the parameters, new ones added behind those that are there."""
+    known = {(row.type, row.name): row.num for row in tx.execute(select(parameter))}
+    names = sorted({name for type_, plain in wanted for name in ((type_, plain), (type_, plain + LONG))} - known.keys())
+    if names:
+        first = max(known.values(), default=0) + 1
+        tx.execute(insert(parameter), [{"num": n, "type": type_, "name": name} for n, (type_, name) in enumerate(names, first)])
+        known |= {name: n for n, name in enumerate(names, first)}
+    return known
+
+
+def scaled(number: Any) -> int:
+    """A quantity as an integer of millionths, within what the index can hold."""
+    return max(-(2**62), min(2**62, int(number * SCALE)))
+
+
+_Key = tuple[str, int, Any, int]  # table, parameter, value, other
+
+
+def _keys(parameters: Parameters, type_: str, at: int, entries: Iterable[Any]) -> Iterable[_Key]:
+    yield "value", parameters.number(type_, "_lastUpdated"), at, 0
+    for name, kind, value, other in entries:
+        if kind == "string":
+            yield "text", parameters.number(type_, name), value, 0
+        elif kind == "date":
+            longer = other - value > WEEK
+            yield "value", parameters.number(type_, name + LONG if longer else name), value, other
+        elif kind == "quantity":
+            yield "value", parameters.number(type_, name), scaled(value), parameters.hash(other)
+        else:
+            yield "value", parameters.number(type_, name), parameters.hash(value), parameters.hash(other)
+
+
+def _levels(parameters: Parameters, type_: str, rows: Iterable[Row], entries: Entries) -> set[tuple[_Key, int, int]]:
+    """The index rows of a resource: each key with the ranges of levels that find it by this key."""
+    found: dict[_Key, set[int]] = {}
+    for row in rows:
+        if row.state == DELETED:
+            continue
+        for key in _keys(parameters, type_, row.at, entries(type_, row)):
+            found.setdefault(key, set()).update(range(row.lo, row.hi + 1))
+    return {(key, lo, hi) for key, levels in found.items() for lo, hi in runs(levels)}
+
+
+def store(tx: Connection, parameters: Parameters, changes: Iterable[Change], entries: Entries, seq: int) -> None:
+    """Ends the index rows that no longer hold and adds those that now do; what did not change is not touched."""
+    ended: list[tuple[_Key, int, int, int]] = []
+    begun: list[tuple[_Key, int, int, int]] = []
+    for change in changes:
+        known = change.known
+        before = _levels(parameters, known.type, known.rows, entries)
+        after = _levels(parameters, known.type, [row for row in known.rows if row not in change.ended] + change.begun, entries)
+        ended += [(*key, known.num) for key in before - after]
+        begun += [(*key, known.num) for key in after - before]
+    for name, table in (("value", search_value), ("text", search_text)):
+        gone = [_ending(*row, seq) for row in ended if row[0][0] == name]
+        come = [_beginning(*row, seq) for row in begun if row[0][0] == name]
+        for chunk in chunks(gone):
+            tx.execute(_END[name], chunk)
+        for chunk in chunks(come):
+            tx.execute(insert(table), chunk)
+
+
+def _ending(key: _Key, lo: int, _hi: int, resource: int, seq: int) -> dict[str, Any]:
+    found = {"b_parameter": key[1], "b_value": key[2], "b_resource": resource, "b_lo": lo, "b_seq": seq}
+    return {**found, "b_other": key[3]} if key[0] == "value" else found
+
+
+def _beginning(key: _Key, lo: int, hi: int, resource: int, seq: int) -> dict[str, Any]:
+    found = {"parameter": key[1], "value": key[2], "resource": resource, "lo": lo, "hi": hi, "from_seq": seq, "to_seq": FOREVER}
+    return {**found, "other": key[3]} if key[0] == "value" else found
+
+
+def _end(table: Table) -> Any:
+    c = table.c
+    where = [c.parameter == bindparam("b_parameter"), c.value == bindparam("b_value"), c.resource == bindparam("b_resource"),
+             c.lo == bindparam("b_lo"), c.to_seq == FOREVER]  # fmt: skip
+    if "other" in c:
+        where.append(c.other == bindparam("b_other"))
+    return update(table).where(*where).values(to_seq=bindparam("b_seq"))
+
+
+_END = {"value": _end(search_value), "text": _end(search_text)}

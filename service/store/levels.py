@@ -1,0 +1,36 @@
+"""What level a reader has for a patient: its default, moved by consent for as long as the consent says."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, insert, select
+
+from service.store.resources import chunks
+from service.store.tables import FOREVER, disclosure, timer
+
+
+def level(connection: Connection, reader: str, patient: int | None, default: int, now: int) -> int:
+    """The level of a reader for a patient at a moment; what has no patient is at the reader's default."""
+    if patient is None:
+        return default
+    d = disclosure.c
+    found = connection.execute(select(d.level).where(d.reader == reader, d.patient == patient, d.since <= now, d.until > now)).scalar_one_or_none()
+    return default if found is None else int(found)
+
+
+def has_exceptions(connection: Connection, reader: str) -> bool:
+    return connection.execute(select(disclosure.c.patient).where(disclosure.c.reader == reader).limit(1)).first() is not None
+
+
+def set_for_patient(tx: Connection, patient: int, rows: Iterable[tuple[str, int, int, int]], *, reader: str | None = None) -> None:
+    """Replaces what consent says of a patient, for all readers or for one: (reader, since, until, level)."""
+    gone = delete(disclosure).where(disclosure.c.patient == patient)
+    tx.execute(gone if reader is None else gone.where(disclosure.c.reader == reader))
+    values = [{"reader": r, "patient": patient, "since": since, "until": until, "level": lvl} for r, since, until, lvl in rows]
+    for chunk in chunks(values):
+        tx.execute(insert(disclosure), chunk)
+    moments = {m for v in values for m in (v["since"], v["until"]) if 0 < int(str(m)) < FOREVER}
+    if reader is None:
+        tx.execute(delete(timer).where(timer.c.patient == patient))
+    known = set(tx.execute(select(timer.c.at).where(timer.c.patient == patient)).scalars())
+    if moments - known:
+        tx.execute(insert(timer), [{"at": at, "patient": patient} for at in moments - known])

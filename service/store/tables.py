@@ -1,0 +1,291 @@
+"""The tables. Entities, resources and deliveries are documents in fixed columns, so another kind needs no migration.
+
+Levels stand in ranges [lo, hi]: a rendering, or an index row, is seen by readers of these levels. `from_seq` and `to_seq`
+bound the commits between which a row is current; a row that is current still has `to_seq` FOREVER. Moments are microseconds
+since 1970 in UTC.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import UniqueConstraint as Unique
+from sqlalchemy.schema import SchemaItem
+
+FOREVER = 2**62
+metadata = MetaData()
+Num = BigInteger().with_variant(Integer, "sqlite")  # sic: SQLite numbers rows itself only in a column called INTEGER
+
+
+def _clustered(name: str, *columns: SchemaItem) -> Table:
+    """A table kept in the order of its primary key: without rowid on SQLite; PostgreSQL answers from the key's index."""
+    return Table(name, metadata, *columns, sqlite_with_rowid=False)
+
+
+clock = Table(
+    "clock", metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+entity = Table(
+    "entity", metadata,
+    Column("num", Num, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("patient", BigInteger, nullable=True),  # the number of the patient's own entity; a patient's is its own
+    Column("version", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("findings", LargeBinary, nullable=False),
+    Column("erased", Boolean, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("map_version", Integer, nullable=False),
+    Unique("kind", "id"),
+    Index("entity_changed", "kind", "seq"),
+    Index("entity_of_patient", "patient", "kind", "seq"),
+)
+
+entity_version = _clustered(
+    "entity_version",
+    Column("entity", BigInteger, ForeignKey("entity.num"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("erased", Boolean, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("client", Text, nullable=False),
+    PrimaryKeyConstraint("entity", "version"),
+)
+
+resource = Table(
+    "resource", metadata,
+    Column("num", Num, primary_key=True),
+    Column("uuid", LargeBinary(16), nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("patient", BigInteger, nullable=True),
+    Column("owner", BigInteger, ForeignKey("entity.num"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("item", Text, nullable=True),
+    Index("resource_of_owner", "owner"),
+    Index("resource_of_patient", "patient", "num"),
+)
+
+rendering = Table(
+    "rendering", metadata,
+    Column("resource", BigInteger, ForeignKey("resource.num"), nullable=False),
+    Column("lo", SmallInteger, nullable=False),
+    Column("hi", SmallInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),  # 0 there, 1 entered in error because it is no longer yielded, 2 deleted
+    Column("digest", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("resource", "to_seq", "lo", "from_seq"),
+)
+THERE, ENTERED_IN_ERROR, DELETED = 0, 1, 2
+
+parameter = Table(
+    "parameter", metadata,
+    Column("num", Integer, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Unique("type", "name"),
+)
+
+search_value = _clustered(
+    "search_value",
+    Column("parameter", Integer, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    Column("other", BigInteger, nullable=False),  # the end of a time, the unit of a quantity; else 0
+    Column("lo", SmallInteger, nullable=False),
+    Column("hi", SmallInteger, nullable=False),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("parameter", "value", "resource", "lo", "other", "from_seq"),
+)
+
+search_text = _clustered(
+    "search_text",
+    Column("parameter", Integer, nullable=False),
+    Column("value", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False),  # in the order of code points, for prefixes
+    Column("resource", BigInteger, nullable=False),
+    Column("lo", SmallInteger, nullable=False),
+    Column("hi", SmallInteger, nullable=False),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("parameter", "value", "resource", "lo", "from_seq"),
+)
+
+disclosure = _clustered(
+    "disclosure",
+    Column("reader", Text, nullable=False),  # client:ID or target:ID
+    Column("patient", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("reader", "patient", "since"),
+)
+
+client = Table(
+    "client", metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("level", SmallInteger, nullable=False),
+    Column("organisation", Text, nullable=True),
+    Column("role", Text, nullable=True),
+    Column("scopes", Text, nullable=False),
+    Column("algorithms", Text, nullable=False),
+    Column("jwks", Text, nullable=True),
+    Column("jwks_url", Text, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger, nullable=True),
+)
+
+token = Table(
+    "token", metadata,
+    Column("hash", LargeBinary(32), primary_key=True),
+    Column("client", Text, ForeignKey("client.id"), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger, nullable=True),
+    Index("token_of_client", "client"),
+    Index("token_expiry", "expires_at"),
+)
+
+jti = _clustered(
+    "jti",
+    Column("client", Text, nullable=False),
+    Column("jti", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("client", "jti"),
+)
+
+idempotency = Table(
+    "idempotency", metadata,
+    Column("client", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request", LargeBinary, nullable=False),  # a hash of method, path and body
+    Column("status", SmallInteger, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("client", "key"),
+    Index("idempotency_expiry", "expires_at"),
+)
+
+audit = Table(
+    "audit", metadata,
+    Column("num", Num, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),  # a path without its query, or kind/id
+    Column("patient", BigInteger, nullable=True),
+    Column("level", SmallInteger, nullable=True),
+    Column("status", SmallInteger, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("chain", LargeBinary, nullable=True),  # set by the sealer
+    Index("audit_of_patient", "patient", "num"),
+    Index("audit_unsealed", "chain", "num"),
+)
+
+target = Table(
+    "target", metadata,
+    Column("id", Text, primary_key=True),
+    Column("base_url", Text, nullable=False),
+    Column("fhir_version", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # JSON: auth (its secret sealed), headers, types, create_people, rates
+    Column("level", SmallInteger, nullable=False),
+    Column("organisation", Text, nullable=True),
+    Column("role", Text, nullable=True),
+    Column("capability", LargeBinary, nullable=True),
+    Column("capability_at", BigInteger, nullable=True),
+    Column("paused", Boolean, nullable=False),
+    Column("max_in_flight", SmallInteger, nullable=False),
+    Column("snoozed_until", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row; the breaker opens on them
+    Column("created_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger, nullable=True),
+)
+
+copy = _clustered(
+    "copy",
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    Column("remote_id", Text, nullable=True),
+    Column("remote_version", Text, nullable=True),  # the ETag as it came
+    Column("version", Text, nullable=False),  # of the rendering that was sent
+    Column("level", SmallInteger, nullable=False),
+    Column("sent_hash", LargeBinary, nullable=False),
+    Column("seen_hash", LargeBinary, nullable=True),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("target", "resource"),
+)
+
+unresolved = _clustered(
+    "unresolved",  # a reference that went out as a logical one, and is sent again when what it wants is held
+    Column("target", Text, nullable=False),
+    Column("wants", BigInteger, nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    PrimaryKeyConstraint("target", "wants", "resource"),
+)
+
+stream = Table(
+    "stream", metadata,
+    Column("num", Num, primary_key=True),
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("key", BigInteger, nullable=False),  # a patient, or minus a resource that has none
+    Column("ready_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("worker", Text, nullable=True),
+    Unique("target", "key"),
+    Index("stream_ready", "target", "ready_at"),
+)
+
+delivery = Table(
+    "delivery", metadata,
+    Column("num", Num, primary_key=True),
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("stream", BigInteger, ForeignKey("stream.num"), nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("replays", BigInteger, nullable=True),
+    Index("delivery_of_stream", "stream", "state"),
+    Index("delivery_of_resource", "resource", "target"),
+    Index("delivery_in_state", "target", "state", "num"),
+)
+
+attempt = Table(
+    "attempt", metadata,
+    Column("num", Num, primary_key=True),
+    Column("delivery", BigInteger, ForeignKey("delivery.num"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    Column("request", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status", SmallInteger, nullable=True),
+    Column("words", Text, nullable=False),  # the EHR's own: C3
+    Index("attempt_of_delivery", "delivery"),
+)
+
+timer = _clustered(
+    "timer",  # when what a target is owed of a patient is to be looked at again: a consent begins or ends
+    Column("at", BigInteger, nullable=False),
+    Column("patient", BigInteger, nullable=False),
+    PrimaryKeyConstraint("at", "patient"),
+)
+
+worker = Table(
+    "worker", metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)

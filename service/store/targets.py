@@ -1,0 +1,74 @@
+"""External EHRs, as they are kept: what they take, at which level, and how they are faring."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from service.store.tables import target
+
+
+@dataclass(frozen=True)
+class Target:
+    """One EHR. `settings` holds what only its own module reads: auth (with its secret sealed), headers, limits, types."""
+
+    id: str
+    base_url: str
+    fhir_version: str
+    level: int
+    organisation: str | None
+    role: str | None
+    paused: bool
+    max_in_flight: int
+    snoozed_until: int
+    failures: int
+    capability: dict[str, Any] | None = None
+    capability_at: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reader(self) -> str:
+        return f"target:{self.id}"
+
+    @property
+    def types(self) -> frozenset[str] | None:
+        """The resource types that this target is owed; None for all."""
+        found = self.settings.get("types")
+        return frozenset(found) if found else None
+
+    def takes(self, type_: str) -> bool:
+        return self.types is None or type_ in self.types
+
+
+def _target(row: Any) -> Target:
+    return Target(
+        row.id, row.base_url, row.fhir_version, row.level, row.organisation, row.role, row.paused, row.max_in_flight, row.snoozed_until,
+        row.failures, json.loads(row.capability) if row.capability else None, row.capability_at, json.loads(row.settings),
+    )  # fmt: skip
+
+
+def all_targets(connection: Connection) -> list[Target]:
+    return [_target(row) for row in connection.execute(select(target).where(target.c.removed_at.is_(None)).order_by(target.c.id))]
+
+
+def get(connection: Connection, id: str) -> Target | None:
+    row = connection.execute(select(target).where(target.c.id == id, target.c.removed_at.is_(None))).one_or_none()
+    return _target(row) if row else None
+
+
+def add(tx: Connection, found: Target, now: int) -> None:
+    tx.execute(insert(target).values(
+        id=found.id, base_url=found.base_url, fhir_version=found.fhir_version, settings=json.dumps(found.settings), level=found.level,
+        organisation=found.organisation, role=found.role, capability=None, capability_at=None, paused=found.paused,
+        max_in_flight=found.max_in_flight, snoozed_until=0, failures=0, created_at=now, removed_at=None,
+    ))  # fmt: skip
+
+
+def change(tx: Connection, id: str, **values: Any) -> None:
+    """Sets columns of a target: `paused`, `snoozed_until`, `failures`, `capability` (a dict) and so on."""
+    if isinstance(values.get("capability"), dict):
+        values["capability"] = json.dumps(values["capability"]).encode()
+    if isinstance(values.get("settings"), dict):
+        values["settings"] = json.dumps(values["settings"])
+    tx.execute(update(target).where(target.c.id == id).values(**values))
