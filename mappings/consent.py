@@ -28,7 +28,7 @@ from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Key, Pattern, To, record
 from mappings.parts import practitioner, recorded, subject, system_of
-from mappings.shape import Bound, Codec, Element, Fhir, Line, Parts, Reading, Refers, Said, Writing, derived, each
+from mappings.shape import Codec, Element, Fhir, Parts, Reading, Refers, Said, Writing, derived, each
 
 STATUS = table("http://hl7.org/fhir/consent-state-codes", {
     "draft": "Pending", "proposed": "Proposed", "active": "Active", "rejected": "Rejected", "inactive": "Inactive",
@@ -112,8 +112,8 @@ class SignedBy(Element):
     def __init__(self) -> None:
         self.said = Said("signed_by", lambda _f: Codec("Reference(Patient | RelatedPerson)", str, _signed_by))
 
-    def bind(self, to: Bound) -> None:
-        self.said.bind(to)
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.said
 
     def write(self, it: Any, of: Writing) -> Any:
         if it.signed_by is None:
@@ -122,9 +122,6 @@ class SignedBy(Element):
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         self.said.read(value, at, into, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.said.lines()
 
 
 def _signed_by(value: Any) -> str:
@@ -146,9 +143,9 @@ class Actor(Element):
         codec = Codec("Reference(Organization)", _organisation, _organisation_of, (system_of("recipient"),))
         self.organisation = Said("recipient.organisation", lambda _f: codec)
 
-    def bind(self, to: Bound) -> None:
-        self.role.bind(to.at(".extension"))
-        self.organisation.bind(to.at(".reference"))
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield ".extension", self.role
+        yield ".reference", self.organisation
 
     def write(self, it: Any, of: Writing) -> Any:
         role, organisation = self.role.write(it, of), self.organisation.write(it, of)
@@ -162,10 +159,6 @@ class Actor(Element):
             self.role.read(value["extension"], f"{at}.extension", into, of)
         if "identifier" in (value.get("reference") or {}):
             self.organisation.read(value["reference"], f"{at}.reference", into, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.role.lines()
-        yield from self.organisation.lines()
 
 
 def _organisation(name: str) -> dict[str, Any]:
@@ -229,4 +222,3 @@ KIND = Kind(
         }),
     ],
 )
-

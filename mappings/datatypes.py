@@ -202,4 +202,3 @@ def _decimal(value: Any) -> Decimal:
 
 def _same(value: Any) -> Any:
     return value
-

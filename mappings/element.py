@@ -88,8 +88,13 @@ class Element:
     says = False  # it holds a field
     keyed = False  # it, or what is in it, tells this element of a list from others
 
+    def inside(self) -> "Iterator[tuple[str, Element]]":
+        """The elements that this one is made of, each with its FHIR path within it."""
+        return iter(())
+
     def bind(self, to: Bound) -> None:
-        pass
+        for path, element in self.inside():
+            element.bind(to.at(path))
 
     def write(self, it: Any, of: Writing) -> Any:
         return None
@@ -115,7 +120,8 @@ class Element:
         return None if alone.problems else (into, alone.root)
 
     def lines(self) -> Iterator[Line]:
-        return iter(())
+        for _, element in self.inside():
+            yield from element.lines()
 
 
 def keeps(sent: Any, given: Any) -> bool:
@@ -170,3 +176,10 @@ def least_level(line: Line, cls: type) -> Level:
         level = max(level, level_of(found))
         cls = found.group or cls
     return level
+
+
+def walked(element: Element, path: str) -> Iterator[tuple[str, Element]]:
+    """An element and everything in it, each with its FHIR path."""
+    yield path, element
+    for within, child in element.inside():
+        yield from walked(child, f"{path}{within}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from mappings import codes, model, parts
 from mappings.disclosure import Level, level_of
+from mappings.element import walked
 from mappings.findings import Finding, detected_issue
 from mappings.ids import Ids
 from mappings.shape import Bound, Element, Fhir, Line, Parts, Reading, Refers, Since, Tree, Writing, derived, key, least_level
@@ -194,7 +195,7 @@ class Kind:
     def references(self) -> Iterator[tuple[Resource, Refers]]:
         """Every element that refers to another entity."""
         for resource in self.resources:
-            yield from ((resource, e) for e in _walk(resource.tree) if isinstance(e, Refers))
+            yield from ((resource, e) for _, e in walked(resource.tree, resource.type) if isinstance(e, Refers))
 
     def _evidence(self, finding: Finding, of: Writing) -> list[Fhir]:
         """The resources of this view that hold what the finding is about."""
@@ -259,13 +260,3 @@ def _agents(it: Any, _of: Writing) -> list[Fhir]:
 
     author = [agent("author", "Author", parts.logical_practitioner(it.recorded_by))] if it.recorded_by is not None else []
     return [*author, agent("assembler", "Assembler", SERVICE)]
-
-
-def _walk(element: Element) -> Iterator[Element]:
-    yield element
-    for child in (*getattr(element, "children", {}).values(), *getattr(element, "parts", ())):
-        if isinstance(child, Element):
-            yield from _walk(child)
-    inner = getattr(element, "element", None)
-    if isinstance(inner, Element):
-        yield from _walk(inner)

@@ -123,8 +123,9 @@ class Below(Element):
     def __init__(self, level: Level, element: Said, otherwise: Derived):
         self.level, self.element, self.otherwise = level, element, otherwise
 
-    def bind(self, to: Bound) -> None:
-        self.element.bind(to)
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.element
+        yield "", self.otherwise
 
     def write(self, it: Any, of: Writing) -> Any:
         return (self.element if of.view < self.level else self.otherwise).write(it, of)

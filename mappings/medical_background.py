@@ -25,7 +25,7 @@ from mappings.model import Between, Key, Label, Narrative, PartialDate, Pattern,
 from mappings.parts import component, follows, iso, recorded, subject
 from mappings.pathway import CONDITION
 from mappings.readings import observation
-from mappings.shape import Bound, Codec, Element, Line, Reading, Said, Writing, derived
+from mappings.shape import Codec, Element, Reading, Said, Writing, derived
 
 CONDITION_STATUS = table(codes.HL7 + "condition-clinical", {
     "active": "Active", "recurrence": "Recurrence", "relapse": "Relapse", "inactive": "Inactive", "remission": "Remission", "resolved": "Resolved",
@@ -142,9 +142,9 @@ class DmdCoding(Element):
         self.code = Said("code", lambda _f: Codec("Coding", lambda v: {"system": codes.DMD, "code": v}, lambda v: str(v["code"]), (codes.DMD,)))
         self.text = string("text")
 
-    def bind(self, to: Bound) -> None:
-        self.code.bind(to.at(".coding"))
-        self.text.bind(to.at(".text"))
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield ".coding", self.code
+        yield ".text", self.text
 
     def write(self, it: Any, of: Writing) -> Any:
         coded, text = self.code.write(it, of), self.text.write(it, of)
@@ -156,10 +156,6 @@ class DmdCoding(Element):
                 self.code.read(coded, f"{at}.coding[{n}]", into, of)
         if "text" in value:
             self.text.read(value["text"], f"{at}.text", into, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.code.lines()
-        yield from self.text.lines()
 
 
 KIND = Kind(

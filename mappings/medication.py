@@ -16,7 +16,7 @@ from mappings.kind import Resource
 from mappings.model import Between, Key, Label, To, Unit, record
 from mappings.parts import Effective, data_absent, moment_or_unknown, own, own_each, practitioner, subject
 from mappings.readings import Kilograms, observation, quantity_or_unknown
-from mappings.shape import Bound, Element, Fhir, Line, Reading, Writing, derived, key
+from mappings.shape import Element, Fhir, Reading, Writing, derived, key
 
 DosePerKg = Annotated[Decimal, Unit("mg/kg", "mg/kg"), Between(0, 1000)]
 Rate = Annotated[Decimal, Unit("mg/h", "mg/h"), Between(0, 100_000)]
@@ -154,10 +154,10 @@ class MedicationCode(Element):
         self.drug = concept(drug)
         self.product = coding(product) if product else None
 
-    def bind(self, to: Bound) -> None:
-        self.drug.bind(to)
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.drug
         if self.product:
-            self.product.bind(to)
+            yield "", self.product
 
     def write(self, it: Any, of: Writing) -> Any:
         drug = self.drug.write(it, of)
@@ -171,11 +171,6 @@ class MedicationCode(Element):
         if products and self.product:
             self.product.read(products[0], at, into, of)
 
-    def lines(self) -> Iterator[Line]:
-        yield from self.drug.lines()
-        if self.product:
-            yield from self.product.lines()
-
 
 class MedicationOf(Element):
     """medication[x] of an administration: a reference to the vial where that is known, else the concept."""
@@ -185,8 +180,8 @@ class MedicationOf(Element):
     def __init__(self, vial: str, said: MedicationCode):
         self.vial, self.said = vial, said
 
-    def bind(self, to: Bound) -> None:
-        self.said.bind(to.at(".medicationCodeableConcept"))
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield ".medicationCodeableConcept", self.said
 
     def write(self, it: Any, of: Writing) -> Any:
         if from_a_known_vial(it):
@@ -201,9 +196,6 @@ class MedicationOf(Element):
         if "medicationReference" in sent and sent["medicationReference"] != given.get("medicationReference"):
             yield f"{at}.medicationReference", "follows from other data and is read-only"
 
-    def lines(self) -> Iterator[Line]:
-        yield from self.said.lines()
-
 
 class DoseOrUnknown(Element):
     """dosage.dose. mad-1 wants a dose or a rate with any dosage, so a dose that is not known says that it is unknown."""
@@ -213,8 +205,8 @@ class DoseOrUnknown(Element):
     def __init__(self) -> None:
         self.dose = quantity("dose_mg")
 
-    def bind(self, to: Bound) -> None:
-        self.dose.bind(to)
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.dose
 
     def write(self, it: Any, of: Writing) -> Any:
         if it.dose_mg is None and it.rate_mg_per_h is None and (it.route is not None or it.site is not None):
@@ -224,7 +216,3 @@ class DoseOrUnknown(Element):
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         if isinstance(value, dict) and "value" in value:
             self.dose.read(value, at, into, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.dose.lines()
-

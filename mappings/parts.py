@@ -6,7 +6,7 @@ from typing import Any
 from mappings import codes, model
 from mappings.code_table import OURS
 from mappings.datatypes import complex_extension, moment, part_of, quantity
-from mappings.shape import Bound, Derived, Element, Fhir, Line, Reading, Refers, Tree, Writing, derived, getter, key
+from mappings.shape import Derived, Element, Fhir, Reading, Refers, Tree, Writing, derived, getter, key
 
 SERVICE = "pathway-fhir"
 
@@ -128,9 +128,9 @@ class Effective(Element):
     def __init__(self, choice: str, start: str, end: str):
         self.choice, self.start, self.end = choice, moment(start), moment(end)
 
-    def bind(self, to: Bound) -> None:
-        self.start.bind(to.at(f".{self.choice}[x]"))
-        self.end.bind(to.at(f".{self.choice}Period.end"))
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield f".{self.choice}[x]", self.start
+        yield f".{self.choice}Period.end", self.end
 
     def write(self, it: Any, of: Writing) -> Any:
         start, end = self.start.write(it, of), self.end.write(it, of)
@@ -148,10 +148,6 @@ class Effective(Element):
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
         return iter(())
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.start.lines()
-        yield from self.end.lines()
 
 
 def moment_or_unknown(element: str, name: str) -> Fhir:
@@ -193,9 +189,9 @@ class Pressures(Element):
             tree.says = False  # each is written even where it says only that it is unknown
         self._any = getter(prefix.rstrip("."))
 
-    def bind(self, to: Bound) -> None:
+    def inside(self) -> Iterator[tuple[str, Element]]:
         for tree in self.parts:
-            tree.bind(to)
+            yield "", tree
 
     def write(self, it: Any, of: Writing) -> Any:
         return None if self._any(it) is None else [tree.write(it, of) for tree in self.parts]
@@ -205,10 +201,6 @@ class Pressures(Element):
             for tree in self.parts:
                 if tree.takes(one):
                     tree.read(one, f"{at}[{n}]", into, of)
-
-    def lines(self) -> Iterator[Line]:
-        for tree in self.parts:
-            yield from tree.lines()
 
 
 PRESSURE = model.Unit("mm[Hg]", "millimeter of mercury")

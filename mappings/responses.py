@@ -104,8 +104,11 @@ class AnsweredBy(Element):
     def __init__(self, name: str):
         self.said = Said(name, lambda _f: Codec("Reference(Patient | Practitioner)", str, _source))
 
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.said
+
     def bind(self, to: Bound) -> None:
-        self.said.bind(to)
+        super().bind(to)
         self._get = getter(self.said.name)
 
     def write(self, it: Any, of: Writing) -> Any:
@@ -116,9 +119,6 @@ class AnsweredBy(Element):
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         self.said.read(value, at, into, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.said.lines()
 
 
 class Items(Element):

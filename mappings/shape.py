@@ -36,9 +36,12 @@ class Tree(Element):
         self._keys = {name: child for name, child in self.children.items() if child.keyed and isinstance(child, Fixed | Parts)}
         self.keyed = bool(self._keys)
 
-    def bind(self, to: Bound) -> None:
+    def inside(self) -> Iterator[tuple[str, Element]]:
         for name, child in self.children.items():
-            child.bind(to if name.startswith("+") else to.at(f".{name}"))
+            yield "" if name.startswith("+") else f".{name}", child
+
+    def bind(self, to: Bound) -> None:
+        super().bind(to)
         self._rows = [(name, child.write, child.says, name.startswith("+")) for name, child in self.children.items()]
 
     def write(self, it: Any, of: Writing) -> Any:
@@ -82,10 +85,6 @@ class Tree(Element):
             elif name in given and not child.says:
                 yield f"{at}.{name}", LOST
 
-    def lines(self) -> Iterator[Line]:
-        for child in self.children.values():
-            yield from child.lines()
-
 
 @dataclass(frozen=True)
 class OnlyFixed:
@@ -105,9 +104,12 @@ class Parts(Element):
         self._keys = [part for part in self.parts if part.keyed and isinstance(part, Fixed)]
         self.keyed = bool(self._keys)
 
-    def bind(self, to: Bound) -> None:
+    def inside(self) -> Iterator[tuple[str, Element]]:
         for part in self.parts:
-            part.bind(to)
+            yield "", part
+
+    def bind(self, to: Bound) -> None:
+        super().bind(to)
         self._rows = [(part.write, isinstance(part, Each), part.says) for part in self.parts]
 
     def write(self, it: Any, of: Writing) -> Any:
@@ -154,10 +156,6 @@ class Parts(Element):
         if any(before.get(id(part)) for part in self.parts if not part.says):
             yield at, LOST
 
-    def lines(self) -> Iterator[Line]:
-        for part in self.parts:
-            yield from part.lines()
-
 
 class Each(Element):
     """One element for each item of a list field; within it, leaves name the fields of the item."""
@@ -167,6 +165,9 @@ class Each(Element):
     def __init__(self, name: str, shape: Any):
         self.name, self.element = name, element_of(shape)
         self.keyed = self.element.keyed
+
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.element
 
     def bind(self, to: Bound) -> None:
         listed = to.field(self.name)
@@ -195,9 +196,6 @@ class Each(Element):
         if given is not None:  # an item that was added has nothing that could have been changed
             yield from self.element.read_only(sent, given, at, of)
 
-    def lines(self) -> Iterator[Line]:
-        yield from self.element.lines()
-
 
 class Since(Element):
     """An element that is there only in views from a level on."""
@@ -206,8 +204,8 @@ class Since(Element):
         self.level, self.element = level, element_of(element)
         self.says, self.keyed = self.element.says, self.element.keyed
 
-    def bind(self, to: Bound) -> None:
-        self.element.bind(to)
+    def inside(self) -> Iterator[tuple[str, Element]]:
+        yield "", self.element
 
     def write(self, it: Any, of: Writing) -> Any:
         return self.element.write(it, of) if of.view >= self.level else None
@@ -220,9 +218,6 @@ class Since(Element):
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
         yield from self.element.read_only(sent, given, at, of)
-
-    def lines(self) -> Iterator[Line]:
-        yield from self.element.lines()
 
 
 def element_of(value: Any) -> Element:

@@ -81,9 +81,9 @@ class StatusMark(Element):
         self.table, self._status, self._put = table, getter(status), putter(status)
         self.reason = concept(reason, codes.VISIT_REASON) if reason else None
 
-    def bind(self, to: Bound) -> None:
+    def inside(self) -> Iterator[tuple[str, Element]]:
         if self.reason:
-            self.reason.bind(to.at(f".where(url='{REASON_CANCELLED}' or url='{ENDED_EARLY}').valueCodeableConcept"))
+            yield f".where(url='{REASON_CANCELLED}' or url='{ENDED_EARLY}').valueCodeableConcept", self.reason
 
     def write(self, it: Any, of: Writing) -> Any:
         status = self._status(it)
@@ -123,10 +123,6 @@ class StatusMark(Element):
             of.refuse(at, "says what this visit cannot be")
         else:
             self._put(into, term)
-
-    def lines(self) -> Iterator[Line]:
-        if self.reason:
-            yield from self.reason.lines()
 
 
 def visit_shape(
