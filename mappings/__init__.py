@@ -22,10 +22,10 @@ from mappings.kind import Kind
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
     for module in (
-        patient, practitioner, clinic, consent, pathway, medical_background,
-        screening, dosing_encounter, emdr_procedure, integration_care_plan, adverse_event,
+        practitioner, clinic, patient, consent, pathway, medical_background,
+        screening, dosing_encounter, integration_care_plan, emdr_procedure, adverse_event,
     )
-}  # fmt: skip
+}  # fmt: skip  # in an order in which none refers to a kind that comes later
 
 
 def kind_of(resource: dict[str, object], ids: Ids) -> Kind | None:

@@ -102,7 +102,7 @@ def _field(field: model.Field) -> fields.Field[Any]:
     }
     if not field.many:
         return _one(field, rest)
-    inner = _one(field, {"error_messages": {"null": "should not be null", "type": "should be an object"}})
+    inner = _one(field, {"metadata": {"model": field}, "error_messages": {"null": "should not be null", "type": "should be an object"}})
     return Items(inner, **{**rest, "error_messages": {"null": "should be an array", "invalid": "should be an array"}})
 
 

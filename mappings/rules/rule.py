@@ -13,7 +13,6 @@ class Around:
     """What an entity refers to, as far as it is known: a rule says nothing of what it cannot see."""
 
     patient: Any = None
-    pathway: Any = None
     screening: Any = None
     consent: Any = None
     dosing: tuple[Any, ...] = ()  # the patient's dosing encounters
@@ -67,3 +66,36 @@ class Rule:
 
 def minutes(later: Any, earlier: Any) -> float:
     return float((later - earlier).total_seconds()) / 60
+
+
+# What the rules of a kind look at among the patient's other records, and so which records are judged again when one changes.
+LOOKS_AT: dict[str, tuple[str, ...]] = {
+    "screening": ("patient",),
+    "dosing-encounter": ("patient", "screening", "consent", "adverse-event"),
+    "emdr-procedure": ("dosing-encounter", "emdr-procedure"),
+}
+
+
+def looks_at(kind: str) -> tuple[str, ...]:
+    return LOOKS_AT.get(kind, ())
+
+
+def dependents(kind: str) -> tuple[str, ...]:
+    """The kinds whose rules look at this one."""
+    return tuple(name for name, kinds in LOOKS_AT.items() if kind in kinds)
+
+
+def around(entity: Any, others: list[tuple[str, Any]]) -> Around:
+    """What an entity's rules may see of the patient's other records: those it refers to, and all that may have a bearing."""
+    def named(kind: str, key: str | None) -> Any:
+        return next((other for name, other in others if name == kind and other.id == key), None) if key is not None else None
+
+    def every(kind: str) -> tuple[Any, ...]:
+        return tuple(other for name, other in others if name == kind)
+
+    return Around(
+        patient=named("patient", getattr(entity, "patient_id", None)),
+        screening=named("screening", getattr(entity, "screening_id", None)),
+        consent=named("consent", getattr(entity, "consent_id", None)),
+        dosing=every("dosing-encounter"), sessions=every("emdr-procedure"), adverse_events=every("adverse-event"),
+    )  # fmt: skip

@@ -123,6 +123,8 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
+        if self._queue is not None:
+            self._queue.close()
 
 
 def lost_a_race(error: DBAPIError) -> bool:
@@ -147,6 +149,11 @@ class WriteQueue:
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._file(), fcntl.LOCK_UN)
         self._mine.release()
+
+    def close(self) -> None:
+        found = self._opened.pop(os.getpid(), None)
+        if found is not None:
+            found.close()
 
     def _file(self) -> IO[bytes]:
         """This process's own open file: a lock that came with a fork would be the parent's too."""

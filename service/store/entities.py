@@ -55,10 +55,10 @@ def of_patient(connection: Connection, patient: int, kinds: Iterable[str]) -> li
     return [_stored(row) for row in rows]
 
 
-def listed(connection: Connection, kind: str, *, patient: int | None, since: int, after: tuple[int, int], limit: int, at_most: int) -> list[Stored]:
+def listed(connection: Connection, kind: str, *, patient: int | None, since: int, after: tuple[int, int], limit: int) -> list[Stored]:
     """A page in the order of change: what changed at or after `since` (microseconds), after the (seq, num) of the page before."""
     e = entity.c
-    query = select(entity).where(e.kind == kind, tuple_(e.seq, e.num) > after, e.changed_at >= since, e.seq <= at_most)
+    query = select(entity).where(e.kind == kind, tuple_(e.seq, e.num) > after, e.changed_at >= since)
     if patient is not None:
         query = query.where(e.patient == patient)
     return [_stored(row) for row in connection.execute(query.order_by(e.seq, e.num).limit(limit))]

@@ -52,3 +52,10 @@ def counts(connection: Connection, target: str | None = None) -> dict[tuple[str,
     if target is not None:
         query = query.where(delivery.c.target == target)
     return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def oldest_waiting(connection: Connection, now: int) -> dict[str, float]:
+    """How long the oldest waiting delivery of each target has waited, in seconds."""
+    d = delivery.c
+    rows = connection.execute(select(d.target, func.min(d.created_at)).where(d.state == WAITING).group_by(d.target))
+    return {row[0]: (now - row[1]) / 1_000_000 for row in rows}

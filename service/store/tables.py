@@ -103,6 +103,7 @@ search_value = _clustered(
     Column("from_seq", BigInteger, nullable=False),
     Column("to_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("parameter", "value", "resource", "lo", "other", "from_seq"),
+    Index("search_value_of_resource", "resource", "parameter"),
 )
 
 search_text = _clustered(
@@ -115,6 +116,7 @@ search_text = _clustered(
     Column("from_seq", BigInteger, nullable=False),
     Column("to_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("parameter", "value", "resource", "lo", "from_seq"),
+    Index("search_text_of_resource", "resource", "parameter"),
 )
 
 disclosure = _clustered(
@@ -281,6 +283,13 @@ timer = _clustered(
     Column("at", BigInteger, nullable=False),
     Column("patient", BigInteger, nullable=False),
     PrimaryKeyConstraint("at", "patient"),
+)
+
+milestone = _clustered(
+    "milestone",  # where the commit clock stood at a time, so that rows which no page can lead to any more are found
+    Column("at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("at"),
 )
 
 worker = Table(

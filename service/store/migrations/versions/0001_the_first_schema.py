@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = '0001'
 down_revision = None
 branch_labels = None
@@ -92,6 +91,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('client', 'jti'),
     sqlite_with_rowid=False
     )
+    op.create_table('milestone',
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('seq', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('at'),
+    sqlite_with_rowid=False
+    )
     op.create_table('parameter',
     sa.Column('num', sa.Integer(), nullable=False),
     sa.Column('type', sa.Text(), nullable=False),
@@ -110,6 +115,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('parameter', 'value', 'resource', 'lo', 'from_seq'),
     sqlite_with_rowid=False
     )
+    op.create_index('search_text_of_resource', 'search_text', ['resource', 'parameter'], unique=False)
     op.create_table('search_value',
     sa.Column('parameter', sa.Integer(), nullable=False),
     sa.Column('value', sa.BigInteger(), nullable=False),
@@ -122,6 +128,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('parameter', 'value', 'resource', 'lo', 'other', 'from_seq'),
     sqlite_with_rowid=False
     )
+    op.create_index('search_value_of_resource', 'search_value', ['resource', 'parameter'], unique=False)
     op.create_table('target',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('base_url', sa.Text(), nullable=False),
@@ -294,9 +301,12 @@ def downgrade() -> None:
     op.drop_table('unresolved')
     op.drop_table('timer')
     op.drop_table('target')
+    op.drop_index('search_value_of_resource', table_name='search_value')
     op.drop_table('search_value')
+    op.drop_index('search_text_of_resource', table_name='search_text')
     op.drop_table('search_text')
     op.drop_table('parameter')
+    op.drop_table('milestone')
     op.drop_table('jti')
     op.drop_index('idempotency_expiry', table_name='idempotency')
     op.drop_table('idempotency')

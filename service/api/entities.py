@@ -1,0 +1,200 @@
+"""Entities of every kind: create, replace, read, list, erase, and the items of their lists one by one."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy import Connection
+
+from mappings import model
+from mappings.datatypes import moment_of
+from mappings.kind import Kind
+from mappings.schema import Refused, load
+from service.api import envelope
+from service.api.envelope import JSON, allow, kind_of
+from service.errors import Malformed, NotFound, Unprocessable
+from service.exchange import Act, erase, publish
+from service.pages import Place, seal, unseal
+from service.store import audit, entities, idempotency
+from service.store.clock import micros
+from service.web import Answer, Call
+from service.wire import encode, read
+
+DAY = 24 * 3_600_000_000
+PAGE = ("patient", "changedSince", "limit", "after")
+
+
+def replace(call: Call) -> Answer:
+    """PUT /api/v1/{kind}/{id}"""
+    kind = kind_of(call)
+    allow(call, kind, "cu")
+    body = _named(call, call.json(JSON))
+    entity = load(kind, body)
+    new = call.request.headers.get("If-None-Match", "").strip() == "*"
+    return _write(call, kind, lambda act: publish(act, kind, entity), new=new)
+
+
+def create(call: Call) -> Answer:
+    """POST /api/v1/{kind}: `id` is required; with an Idempotency-Key the same request is answered as it was the first time"""
+    kind = kind_of(call)
+    allow(call, kind, "c")
+    raw = call.json(JSON)
+    entity = load(kind, raw)
+    key = call.request.headers.get("Idempotency-Key")
+    if key is None:
+        return _write(call, kind, lambda act: publish(act, kind, entity), new=True)
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise Malformed("Idempotency-Key: should have 1 to 200 printable characters")
+    asked = hashlib.sha256(call.request.path.encode() + b"\n" + encode(raw)).digest()
+    return _write(call, kind, lambda act: publish(act, kind, entity), new=True, kept=(key, asked))
+
+
+def get(call: Call) -> Answer:
+    """GET /api/v1/{kind}/{id}"""
+    kind = kind_of(call)
+    allow(call, kind, "r")
+    with call.service.database.reading() as connection:
+        found = envelope.look_at(call, connection, entities.get(connection, kind.name, call.args["id"]), f"{kind.name} {call.args['id'][:64]}")
+    if call.request.headers.get("If-None-Match", "").strip() == f'"{found.version}"':
+        return Answer(304, headers={"ETag": f'"{found.version}"'})
+    return envelope.one(found)
+
+
+def listed(call: Call) -> Answer:
+    """GET /api/v1/{kind}?patient=&changedSince=&limit=&after=: in the order of change, so that a poller misses nothing"""
+    kind = kind_of(call)
+    allow(call, kind, "s")
+    given, limit, since = _asked(call)
+    said = urlencode(sorted((name, value) for name, value in given.items() if name != "after"))
+    oldest = call.now - call.service.settings.page_seconds * 1_000_000
+    place = unseal(call.service.tenant, given["after"], said + call.request.path, not_before=oldest) if "after" in given else Place(0, 0, 0, call.now)
+    with call.service.database.reading() as connection:
+        patient = _patient(call, connection, given.get("patient"))
+        found = entities.listed(connection, kind.name, patient=patient, since=since, after=(place.value, place.resource), limit=limit + 1)
+        shown = [s for s in found[:limit] if envelope.sees(call, connection, s.patient)]
+    headers = {}
+    if len(found) > limit:
+        last = found[limit - 1]
+        token = seal(call.service.tenant, Place(0, last.seq, last.num, call.now), said + call.request.path)
+        headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{said + "&" if said else ""}after={token}>; rel="next"'
+    return Answer(200, encode({"items": [envelope.described(s) for s in shown]}), JSON, headers)
+
+
+def _asked(call: Call) -> tuple[dict[str, str], int, int]:
+    given = dict(call.request.args.items())
+    problems = [(name, "is not offered here") for name in sorted(set(given) - set(PAGE))]
+    limit, since = call.service.settings.page_size, 0
+    if "limit" in given:
+        if given["limit"].isdecimal() and 1 <= int(given["limit"]) <= call.service.settings.page_limit:
+            limit = int(given["limit"])
+        else:
+            problems.append(("limit", f"should be from 1 to {call.service.settings.page_limit}"))
+    if "changedSince" in given:
+        try:
+            since = micros(moment_of(given["changedSince"].replace(" ", "+")))
+        except ValueError as problem:
+            problems.append(("changedSince", str(problem)))
+    if problems:
+        raise Malformed("The query cannot be carried out", problems)
+    return given, limit, since
+
+
+def _patient(call: Call, connection: Connection, id: str | None) -> int | None:
+    if id is None:
+        return None
+    found = entities.get(connection, "patient", id)
+    return envelope.look_at(call, connection, found, f"patient {id[:64]}").num
+
+
+def remove(call: Call) -> Answer:
+    """DELETE /api/v1/{kind}/{id}: entered in error; nothing is ever taken out"""
+    kind = kind_of(call)
+    allow(call, kind, "d")
+    return _write(call, kind, lambda act: erase(act, kind, call.args["id"]))
+
+
+def put_item(call: Call) -> Answer:
+    """PUT /api/v1/{kind}/{id}/{list}/{itemId}: one item, so that two who chart one day do not overwrite each other"""
+    kind, field = kind_of(call), _listed(call)
+    allow(call, kind, "u")
+    item = call.json(JSON)
+    if not isinstance(item, dict):
+        raise Unprocessable(problems=[("", "should be an object")])
+    if item.setdefault("id", call.args["item"]) != call.args["item"]:
+        raise Unprocessable(problems=[("/id", f"should be {call.args['item']}, as in the path")])
+    return _change_items(call, kind, field, lambda items: _with(items, item))
+
+
+def delete_item(call: Call) -> Answer:
+    """DELETE /api/v1/{kind}/{id}/{list}/{itemId}"""
+    kind, field = kind_of(call), _listed(call)
+    allow(call, kind, "u")
+    return _change_items(call, kind, field, lambda items: _without(items, call.args["item"]))
+
+
+def _listed(call: Call) -> model.Field:
+    for field in kind_of(call).lists:
+        if kebab(field.json) == call.args["list"]:
+            return field
+    raise NotFound(f"{call.args['kind']} have no {call.args['list'][:64]}")
+
+
+def kebab(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name)
+
+
+def _with(items: list[Any], item: dict[str, Any]) -> list[Any]:
+    ids = [one.get("id") for one in items]
+    return [item if one.get("id") == item["id"] else one for one in items] if item["id"] in ids else [*items, item]
+
+
+def _without(items: list[Any], id: str) -> list[Any]:
+    kept = [one for one in items if one.get("id") != id]
+    if len(kept) == len(items):
+        raise NotFound(f"There is no item {id[:64]} here")
+    return kept
+
+
+def _change_items(call: Call, kind: Kind, field: model.Field, change: Callable[[list[Any]], list[Any]]) -> Answer:
+    def work(act: Act) -> Any:
+        stored = entities.get(act.tx, kind.name, call.args["id"], lock=True)
+        found = envelope.look_at(call, act.tx, stored, f"{kind.name} {call.args['id'][:64]}")
+        if found.erased:
+            raise NotFound(f"{kind.name} {found.id} was entered in error")
+        document = read(found.document)
+        document[field.json] = change(document.get(field.json, []))
+        return publish(act, kind, load(kind, {name: value for name, value in document.items() if value != []}))
+
+    return _write(call, kind, work)
+
+
+def _named(call: Call, body: Any) -> Any:
+    """The body with the id of the path, where it has none; one that has another is refused."""
+    if isinstance(body, dict) and body.setdefault("id", call.args["id"]) != call.args["id"]:
+        raise Refused([("/id", f"should be {call.args['id']}, as in the path")])
+    return body
+
+
+def _write(call: Call, kind: Kind, work: Callable[[Act], Any], *, new: bool = False, kept: tuple[str, bytes] | None = None) -> Answer:
+    """One write with its audit row and, where a key was given, its answer, in one transaction."""
+    expect = envelope.expected_version(call)
+
+    def run(tx: Connection) -> Answer:
+        if kept is not None:
+            before = idempotency.find(tx, call.who.client, *kept, now=call.now)
+            if before is not None:
+                return Answer(before.status, before.body, JSON, {**before.headers, "Idempotency-Replayed": "true"})
+        done = work(Act(call.service.tenant, tx, call.who.client, expect, new))
+        if not envelope.sees(call, tx, done.stored.patient):
+            raise NotFound(f"There is no {kind.name} {done.stored.id}")
+        call.patient, call.detail = done.stored.patient, f"{kind.name}/{done.stored.id} version={done.stored.version} changed={done.changed}"
+        answer = envelope.written(call, kind, done)
+        audit.record(tx, [call.event(f"{call.request.method} {kind.name}", answer.status)])
+        if kept is not None:
+            idempotency.keep(tx, call.who.client, *kept, answer=(answer.status, answer.headers, answer.body), until=call.now + DAY)
+        return answer
+
+    answer = call.service.database.write(run)
+    call.audited = True
+    return answer

@@ -1,0 +1,86 @@
+"""What our API says of a record: the entity as it is kept, its version, and what the rules found in it."""
+
+import re
+from typing import Any
+
+import orjson
+
+from mappings import KINDS
+from mappings.disclosure import Level
+from mappings.kind import Kind
+from service.errors import Malformed, NotAllowed, NotFound
+from service.exchange import Published
+from service.renderings import instant
+from service.security.access import require
+from service.store import levels
+from service.store.entities import Stored
+from service.web import Answer, Call
+from service.wire import encode
+
+JSON = "application/json"
+KIND_BY_PLURAL = {kind.plural: kind for kind in KINDS.values()}
+SCOPE_TYPE = {"medical-background": "Condition"}  # all others have the scope of their head's type
+ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+
+
+def kind_of(call: Call) -> Kind:
+    found = KIND_BY_PLURAL.get(call.args["kind"])
+    if found is None:
+        raise NotFound(f"There are no {call.args['kind'][:64]} here")
+    return found
+
+
+def scope_type(kind: Kind) -> str:
+    return SCOPE_TYPE.get(kind.name, kind.head.type)
+
+
+def allow(call: Call, kind: Kind, letters: str) -> None:
+    """This API is for the clinic's own software: it needs the scope, and the level at which nothing is withheld."""
+    require(call.who, scope_type(kind), letters)
+    if call.who.level < Level.C3:
+        raise NotAllowed("This API needs a client of level C3, since what is written replaces what was read")
+
+
+def sees(call: Call, connection: Any, patient: int | None) -> bool:
+    """Whether consent leaves the caller at the level that this API needs for a patient."""
+    return levels.level(connection, call.who.reader, patient, call.who.level, call.now) >= Level.C3
+
+
+def look_at(call: Call, connection: Any, stored: Stored | None, what: str) -> Stored:
+    """A stored entity that the caller may know of. Raises NotFound, in the same words, where it is not there or is withheld."""
+    if stored is None or not sees(call, connection, stored.patient):
+        raise NotFound(f"There is no {what}")
+    call.patient, call.level = stored.patient, int(Level.C3)
+    return stored
+
+
+def described(stored: Stored) -> dict[str, Any]:
+    """An entity with its version and findings; numbers stand as they were sent."""
+    entity: Any = orjson.Fragment(stored.document)
+    if stored.erased:
+        entity = orjson.Fragment(stored.document[:-1] + b',"erased":true}')
+    return {"entity": entity, "version": stored.version, "changedAt": instant(stored.changed_at), "findings": orjson.Fragment(stored.findings)}
+
+
+def one(stored: Stored) -> Answer:
+    return Answer(200, encode(described(stored)), JSON, {"ETag": f'"{stored.version}"'})
+
+
+def written(call: Call, kind: Kind, done: Published) -> Answer:
+    """The answer to a write: what is there now, whether it changed, and every resource that it yields."""
+    said = {**described(done.stored), "changed": done.changed, "resources": [{"type": t, "id": i} for t, i in done.resources]}
+    headers = {"ETag": f'"{done.stored.version}"'}
+    if done.created:
+        headers["Location"] = f"{call.service.settings.base}/api/v1/{kind.plural}/{done.stored.id}"
+    return Answer(201 if done.created else 200, encode(said), JSON, headers)
+
+
+def expected_version(call: Call) -> int | None:
+    """The version of If-Match, None where there is none or any will do."""
+    given = call.request.headers.get("If-Match")
+    if given is None or given.strip() == "*":
+        return None
+    found = ETAG.fullmatch(given.strip())
+    if found is None:
+        raise Malformed('If-Match: should be one version such as "3"')
+    return int(found[1])

@@ -1,0 +1,159 @@
+"""What belongs to no interface: the token endpoint, health, metrics, and the page on which the API can be tried."""
+
+import importlib.resources
+import time
+from functools import cache
+from pathlib import Path
+
+from flask import Flask
+from flask_swagger_ui import __file__ as swagger_package
+from sqlalchemy import Connection
+
+from service import metrics
+from service.api.problems import Problems
+from service.errors import Malformed, NotFound, ServiceError
+from service.security import assertions, clients
+from service.security.assertions import InvalidClient
+from service.security.scopes import parse, within
+from service.store import audit, migrate, outbox
+from service.web import Answer, Call, public
+from service.wire import encode
+from service.wiring import Service
+
+FORM = "application/x-www-form-urlencoded"
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+ASSETS = {
+    "swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "swagger-ui-standalone-preset.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+
+
+class TokenErrors:
+    """Errors of a token endpoint (RFC 6749, 5.2)."""
+
+    def error(self, error: ServiceError, _call: Call) -> Answer:
+        code = error.detail if error.detail in ("invalid_scope", "unsupported_grant_type") else "invalid_request"
+        if isinstance(error, InvalidClient):
+            code = "invalid_client"
+        said = {"error": code, "error_description": error.title if error.detail == code else error.detail}
+        status = error.status if error.status in (401, 413, 415, 429, 500) else 400
+        return Answer(status, encode(said), headers={"Cache-Control": "no-store", "Pragma": "no-cache", **error.headers})
+
+
+def token(call: Call) -> Answer:
+    """POST /oauth/token: client_credentials with private_key_jwt (SMART App Launch 2.0, section 4.0.5)"""
+    form = _form(call)
+    if form.get("grant_type") != "client_credentials":
+        raise Malformed("unsupported_grant_type")
+    if form.get("client_assertion_type") != ASSERTION or not form.get("client_assertion"):
+        raise Malformed("client_assertion_type and client_assertion are needed")
+    try:
+        asked = parse(form.get("scope", ""))
+    except ValueError:
+        raise Malformed("invalid_scope") from None
+    service, given = call.service, form["client_assertion"]
+    _, claimed = assertions.claimed(given)
+    with service.database.glance() as connection:
+        client = clients.get(connection, claimed)
+    if client is None or client.revoked_at is not None:
+        raise InvalidClient("The client is not known")
+    endpoint = f"{service.settings.base}/oauth/token"
+    found = assertions.verified(given, client, endpoint, service.keys, service.tenant.now().timestamp())
+    scopes = within(asked, client.scopes)
+    if not scopes.granted and not scopes.operates:
+        raise Malformed("invalid_scope")
+    seconds = service.settings.token_seconds
+
+    def work(tx: Connection) -> str:
+        if not clients.use_once(tx, client.id, found.jti, (found.expires_at + assertions.LEEWAY) * 1_000_000):
+            raise InvalidClient("The assertion was used before")
+        audit.record(tx, [audit.Event(call.now, client.id, "token", "/oauth/token", 200, call.id, detail=str(scopes)[:500])])
+        return clients.issue(tx, client, scopes, seconds, call.now)
+
+    made = service.database.write(work)
+    said = {"access_token": made, "token_type": "bearer", "expires_in": seconds, "scope": str(scopes)}
+    return Answer(200, encode(said), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+
+
+def _form(call: Call) -> dict[str, str]:
+    if call.request.mimetype != FORM:
+        raise Malformed(f"The body has to be {FORM}")
+    call.request.max_content_length = 100_000
+    twice = [name for name, values in call.request.form.lists() if len(values) > 1]
+    if twice:
+        raise Malformed(f"given more than once: {', '.join(sorted(twice))}")
+    return dict(call.request.form.items())
+
+
+def live(_call: Call) -> Answer:
+    """GET /health/live: the process answers"""
+    return Answer(200, encode({"status": "live"}))
+
+
+def ready(call: Call) -> Answer:
+    """GET /health/ready: the database answers and has the schema of this release"""
+    began = time.perf_counter()
+    try:
+        with call.service.database.glance() as connection:
+            current = migrate.is_current(connection)
+    except Exception as error:  # noqa: BLE001 (whatever keeps the database from answering, we are not ready)
+        return Answer(503, encode({"status": "not ready", "database": type(error).__name__}))
+    took = round((time.perf_counter() - began) * 1000, 1)
+    if not current:
+        return Answer(503, encode({"status": "not ready", "database": "its schema is not the one of this release: run pathway-fhir migrate"}))
+    return Answer(200, encode({"status": "ready", "databaseMs": took}))
+
+
+def metrics_(call: Call) -> Answer:
+    """GET /metrics: Prometheus' text format"""
+    if not call.service.settings.metrics:
+        raise NotFound
+    with call.service.database.reading() as connection:
+        gauges = {("pathway_fhir_deliveries", ehr, state): float(n) for (ehr, state), n in outbox.counts(connection).items()}
+        gauges |= {("pathway_fhir_oldest_waiting_seconds", ehr, "waiting"): age for ehr, age in outbox.oldest_waiting(connection, call.now).items()}
+    return Answer(200, metrics.exposition(gauges), "text/plain; version=0.0.4; charset=utf-8")
+
+
+@cache
+def openapi_text() -> bytes:
+    """openapi.yaml: at the root of a checkout, and inside the package where it is installed."""
+    root = Path(__file__).parent.parent / "openapi.yaml"
+    return root.read_bytes() if root.exists() else importlib.resources.files("service").joinpath("openapi.yaml").read_bytes()
+
+
+def openapi(_call: Call) -> Answer:
+    """GET /openapi.yaml"""
+    return Answer(200, openapi_text(), "application/yaml", {"Cache-Control": "public, max-age=300"})
+
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>pathway-fhir: try it</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon-32x32.png"></head>
+<body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
+START = """SwaggerUIBundle({url: "/openapi.yaml", dom_id: "#swagger-ui", deepLinking: true, persistAuthorization: false,
+  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", docExpansion: "none", filter: true, tryItOutEnabled: true, validatorUrl: null});"""
+
+
+def docs(_call: Call) -> Answer:
+    """GET /docs: the API, with a form for every operation"""
+    return Answer(200, PAGE.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"})
+
+
+def asset(call: Call) -> Answer:
+    """GET /docs/{name}"""
+    name = call.args["name"]
+    if name == "start.js":
+        return Answer(200, START.encode(), "text/javascript", {"Content-Security-Policy": POLICY})
+    if name not in ASSETS:
+        raise NotFound
+    body = (Path(swagger_package).parent / "dist" / name).read_bytes()
+    return Answer(200, body, ASSETS[name], {"Cache-Control": "public, max-age=86400"})
+
+
+def add_routes(app: Flask, service: Service) -> None:
+    problems, tokens = Problems(), TokenErrors()
+    app.add_url_rule("/oauth/token", "token", public(service, tokens, "token", token), methods=["POST"])
+    for rule, handler in (
+        ("/health/live", live), ("/health/ready", ready), ("/metrics", metrics_), ("/openapi.yaml", openapi), ("/docs", docs), ("/docs/<name>", asset),
+    ):  # fmt: skip
+        app.add_url_rule(rule, f"site {rule}", public(service, problems, rule.split("<")[0].strip("/"), handler), methods=["GET"])

@@ -1,0 +1,114 @@
+"""What a reader may read: one resource, its versions, a patient's all, each as its level for the patient allows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.store.sql import marks, run
+from service.store.tables import DELETED, FOREVER
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads: its key in the disclosure table, its level where consent says nothing, and whether any consent speaks of it."""
+
+    key: str
+    level: int
+    moved: bool = True
+
+
+def reader(connection: Connection, key: str, level: int) -> Reader:
+    """A reader as things stand: one of whom no consent speaks has its default level for everybody, which is quicker to look up."""
+    return Reader(key, level, bool(run(connection, "SELECT 1 FROM disclosure WHERE reader = : LIMIT 1", (key,))))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A rendering as one reader sees it."""
+
+    num: int
+    uuid: bytes
+    type: str
+    patient: int | None
+    version: str
+    at: int
+    state: int
+    body: bytes
+    level: int
+
+    @property
+    def deleted(self) -> bool:
+        return self.state == DELETED
+
+
+# The reader's level for the resource's patient, at this moment.
+LEVEL = """COALESCE((SELECT d.level FROM disclosure d WHERE d.reader = : AND d.patient = r.patient AND d.since <= : AND d.until > :), :)"""
+_COLUMNS = f"r.num, r.uuid, r.type, r.patient, g.version, g.at, g.state, g.body, {LEVEL} AS seen_at, g.lo, g.hi"
+_ONE = f"SELECT {_COLUMNS} FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = : AND g.to_seq = {FOREVER}"
+_VERSIONS = f"SELECT {_COLUMNS}, g.from_seq, g.to_seq FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = :"
+
+
+def _level(reader: Reader, now: int) -> tuple[Any, ...]:
+    return reader.key, now, now, reader.level
+
+
+def _seen(row: Any) -> Seen:
+    return Seen(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7]), row[8])
+
+
+def one(connection: Connection, reader: Reader, now: int, type_: str, uuid: bytes) -> Seen | None:
+    """The current rendering of a resource, or None where the reader may not know of it."""
+    for row in run(connection, _ONE, (*_level(reader, now), uuid, type_)):
+        if row[9] <= row[8] <= row[10]:
+            return _seen(row)
+    return None
+
+
+def versions(connection: Connection, reader: Reader, now: int, type_: str, uuid: bytes) -> list[Seen]:
+    """Every version that the reader's view has had, the newest first. A row that was split keeps its version and is one."""
+    rows = [row for row in run(connection, _VERSIONS, (*_level(reader, now), uuid, type_)) if row[9] <= row[8] <= row[10]]
+    found: dict[str, Seen] = {}
+    for row in sorted(rows, key=lambda r: r[11]):
+        found.setdefault(row[4], _seen(row))
+    return list(reversed(found.values()))
+
+
+def several(connection: Connection, reader: Reader, now: int, nums: Sequence[int], seq: int) -> dict[int, Seen]:
+    """Renderings by number as they were at a commit; without those that the reader may not see or that were deleted."""
+    found: dict[int, Seen] = {}
+    for start in range(0, len(nums), 500):
+        chunk = nums[start : start + 500]
+        sql = (
+            f"SELECT {_COLUMNS} FROM resource r JOIN rendering g ON g.resource = r.num "
+            f"WHERE r.num IN ({marks(chunk)}) AND g.to_seq > : AND g.from_seq <= : AND g.state <> {DELETED}"
+        )
+        for row in run(connection, sql, (*_level(reader, now), *chunk, seq, seq)):
+            if row[9] <= row[8] <= row[10]:
+                found[row[0]] = _seen(row)
+    return found
+
+
+def numbers(connection: Connection, uuids: Iterable[bytes]) -> dict[bytes, int]:
+    wanted = list(dict.fromkeys(uuids))
+    found: dict[bytes, int] = {}
+    for start in range(0, len(wanted), 500):
+        chunk = wanted[start : start + 500]
+        found |= {bytes(row[0]): row[1] for row in run(connection, f"SELECT uuid, num FROM resource WHERE uuid IN ({marks(chunk)})", chunk)}
+    return found
+
+
+def of_patient(connection: Connection, patient: int, *, after: int, limit: int, types: Sequence[str] = ()) -> list[int]:
+    """A patient's resources by number, in the order in which they were first published."""
+    only = f" AND type IN ({marks(types)})" if types else ""
+    sql = f"SELECT num FROM resource WHERE patient = : AND num > :{only} ORDER BY num LIMIT :"
+    return [row[0] for row in run(connection, sql, (patient, after, *types, limit))]
+
+
+def of_entity(connection: Connection, owner: int) -> list[int]:
+    return [row[0] for row in run(connection, "SELECT num FROM resource WHERE owner = : ORDER BY num", (owner,))]
+
+
+def latest_seq(connection: Connection) -> int:
+    return int(run(connection, "SELECT seq FROM clock")[0][0])

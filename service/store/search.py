@@ -1,0 +1,297 @@
+"""Search over the index: criteria become one statement, whose order is that of an index, so that a page costs what a page holds.
+
+The statement is driven by the index rows of one parameter: a criterion that few resources meet, or else the order that was
+asked for, which is then walked until the page is full. Every other criterion is looked up for each candidate.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.store.index import LONG, WEEK, Parameters
+from service.store.reading import LEVEL, Reader
+from service.store.sql import Statement, marks, run
+
+FROM_BELOW = ("eq", "ge", "gt", "sa", "ap")  # the comparisons that only what is late enough can meet
+FEW = 1000  # up to so many candidates are looked at one by one, rather than walking an order
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of the values of a criterion. `low` and `high` bound a time or a number; `op` is a prefix of FHIR, or how text compares."""
+
+    op: str = "eq"
+    value: str = ""
+    other: str | None = None
+    low: int = 0
+    high: int = 0
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What a resource has to meet in one parameter: any of the alternatives, or with `missing` to have or not have any value."""
+
+    parameter: str
+    type: str
+    alternatives: tuple[Alternative, ...] = ()
+    negated: bool = False
+    missing: bool | None = None
+
+    @property
+    def is_selective(self) -> bool:
+        return self.type in ("token", "reference") and not self.negated and self.missing is None
+
+
+@dataclass(frozen=True)
+class Query:
+    type: str
+    reader: Reader
+    now: int
+    seq: int
+    limit: int
+    criteria: tuple[Criterion, ...] = ()
+    order: str = ""  # a parameter; empty for whatever order is cheapest
+    descending: bool = False
+    after: tuple[int, int] | None = None  # (value, resource) of the last entry of the page before
+    only: tuple[int, ...] | None = None  # resource numbers, for `_id`
+    parameters: Parameters = field(repr=False, default_factory=lambda: Parameters({}, b""))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Numbers of resources in order, each with the value it was ordered by."""
+
+    rows: list[tuple[int, int]]
+    more: bool
+
+
+def search(connection: Connection, query: Query) -> Found:
+    if query.only == ():
+        return Found([], more=False)
+    rows = [(int(row[0]), int(row[1])) for row in _statement(connection, query, ordered=True).run(connection)]
+    return Found(rows[: query.limit], len(rows) > query.limit)
+
+
+def count(connection: Connection, query: Query) -> int:
+    if query.only == ():
+        return 0
+    inner = _statement(connection, query, ordered=False)
+    return int(run(connection, f"SELECT COUNT(*) FROM ({inner.sql}) AS found", inner.parameters)[0][0])
+
+
+def _statement(connection: Connection, query: Query, *, ordered: bool) -> Statement:
+    driver = _driver(connection, query)
+    order = query.order or _natural_order(query, driver)
+    numbers = _order_numbers(query, order)
+    if driver is not None or query.only is not None:
+        return _by_candidates(query, driver, numbers, ordered=ordered)
+    branches = [_by_order(query, order, number, ordered=ordered) for number in numbers]
+    if len(branches) == 1:
+        return branches[0]
+    both = Statement()
+    for n, branch in enumerate(branches):
+        both.add(f"{'UNION ALL ' if n else ''}SELECT * FROM ({branch.sql}) AS b{n}", *branch.parameters)
+    return _ordered(both, query, "") if ordered else both
+
+
+def _ordered(statement: Statement, query: Query, row: str) -> Statement:
+    way = " DESC" if query.descending else ""
+    return statement.add(f"ORDER BY {row}value{way}, {row}resource{way} LIMIT :", query.limit + 1)
+
+
+def _finished(statement: Statement, query: Query, rest: Iterable[Criterion], *, ordered: bool) -> Statement:
+    """The criteria that are looked up for each candidate, where the page before ended, and the order."""
+    for criterion in rest:
+        statement.add("AND")
+        _exists(statement, query, criterion)
+    if query.after is not None:
+        statement.add(f"AND (s.value, s.resource) {'<' if query.descending else '>'} (:, :)", *query.after)
+    return _ordered(statement, query, "s.") if ordered else statement
+
+
+# --- what drives a search
+
+
+def _driver(connection: Connection, query: Query) -> Criterion | None:
+    """The criterion that few resources meet, if there is one; references to one thing are taken to be such."""
+    if query.only is not None:
+        return None
+    selective = [c for c in query.criteria if c.is_selective]
+    for criterion in selective:
+        if criterion.type == "reference" or criterion.parameter == "identifier":
+            return criterion
+    for criterion in selective:
+        values = [query.parameters.hash(a.value) for a in criterion.alternatives]
+        sql = f"SELECT 1 FROM search_value WHERE parameter = : AND value IN ({marks(values)}) LIMIT :"
+        if len(run(connection, sql, (_number(query, criterion.parameter), *values, FEW))) < FEW:
+            return criterion
+    return None
+
+
+def _natural_order(query: Query, driver: Criterion | None) -> str:
+    if driver is None and query.only is None:
+        dated = next((c for c in query.criteria if c.type == "date" and c.missing is None and c.parameter != "_lastUpdated"), None)
+        if dated is not None:
+            return dated.parameter
+    return "_lastUpdated"
+
+
+def _drives_order(criterion: Criterion, order: str) -> bool:
+    return criterion.parameter == order and criterion.missing is None and not criterion.negated and len(criterion.alternatives) == 1
+
+
+def _by_order(query: Query, order: str, number: int, *, ordered: bool) -> Statement:
+    """Walks the rows of one parameter in their order; where the same parameter is bounded too, only between the bounds."""
+    statement = Statement().add("SELECT s.resource, s.value FROM search_value s")
+    _joined(statement, query, "s")
+    statement.add("AND s.parameter = :", number)
+    rest = []
+    for criterion in query.criteria:
+        if not _drives_order(criterion, order):
+            rest.append(criterion)
+            continue
+        wanted = criterion.alternatives[0]
+        statement.add("AND")
+        _matches(statement, query, criterion, wanted, "s")
+        if number == _number(query, order) and order != "_lastUpdated" and wanted.op in FROM_BELOW:
+            statement.add("AND s.value >= :", wanted.low - WEEK)  # a short time that ends after `low` began at most a week before
+    return _finished(statement, query, rest, ordered=ordered)
+
+
+def _by_candidates(query: Query, driver: Criterion | None, numbers: list[int], *, ordered: bool) -> Statement:
+    """The candidates by the driving criterion's own rows, or by their numbers, each then placed in the order."""
+    statement = Statement().add("SELECT DISTINCT s.resource, s.value FROM")
+    if driver is not None:
+        statement.add("search_value c JOIN search_value s ON s.resource = c.resource")
+    else:
+        statement.add("search_value s")
+    _joined(statement, query, "s")
+    statement.add(f"AND s.parameter IN ({marks(numbers)})", *numbers)
+    if driver is not None:
+        _valid(statement, query, "c")
+        statement.add("AND c.parameter = : AND (", _number(query, driver.parameter))
+        _any(statement, query, driver, "c")
+        statement.add(")")
+    else:
+        assert query.only is not None
+        statement.add(f"AND s.resource IN ({marks(query.only)})", *query.only)
+    return _finished(statement, query, [c for c in query.criteria if c is not driver], ordered=ordered)
+
+
+def _order_numbers(query: Query, order: str) -> list[int]:
+    found = [_number(query, order)]
+    long = query.parameters.numbers.get((query.type, order + LONG))
+    return [*found, long] if long is not None and order != "_lastUpdated" else found
+
+
+# --- what a row has to meet
+
+
+def _joined(statement: Statement, query: Query, row: str) -> None:
+    """The row is seen by the reader and stands at the page's commit. Whose level moves with consent needs to know the patient."""
+    if query.reader.moved:
+        statement.add(f"JOIN resource r ON r.num = {row}.resource")
+    statement.add("WHERE 1 = 1")
+    _valid(statement, query, row)
+
+
+def _valid(statement: Statement, query: Query, row: str) -> None:
+    reader = query.reader
+    if reader.moved:
+        statement.add(f"AND {LEVEL} BETWEEN {row}.lo AND {row}.hi", reader.key, query.now, query.now, reader.level)
+    else:
+        statement.add(f"AND {row}.lo <= : AND {row}.hi >= :", reader.level, reader.level)
+    statement.add(f"AND {row}.from_seq <= : AND {row}.to_seq > :", query.seq, query.seq)
+
+
+def _exists(statement: Statement, query: Query, criterion: Criterion) -> None:
+    table = "search_text" if criterion.type == "string" else "search_value"
+    numbers = [_number(query, criterion.parameter)]
+    if criterion.type == "date" and criterion.parameter != "_lastUpdated":
+        numbers.append(_number(query, criterion.parameter + LONG))
+    wanted = criterion.missing is False if criterion.missing is not None else not criterion.negated
+    statement.add(f"{'' if wanted else 'NOT '}EXISTS (SELECT 1 FROM {table} x WHERE x.resource = s.resource")
+    statement.add(f"AND x.parameter IN ({marks(numbers)})", *numbers)
+    _valid(statement, query, "x")
+    if criterion.missing is None:
+        statement.add("AND (")
+        _any(statement, query, criterion, "x")
+        statement.add(")")
+    statement.add(")")
+
+
+def _any(statement: Statement, query: Query, criterion: Criterion, row: str) -> None:
+    for n, alternative in enumerate(criterion.alternatives):
+        if n:
+            statement.add("OR")
+        _matches(statement, query, criterion, alternative, row)
+
+
+def _matches(statement: Statement, query: Query, criterion: Criterion, wanted: Alternative, row: str) -> None:
+    if criterion.type in ("token", "reference"):
+        statement.add(f"({row}.value = :", query.parameters.hash(wanted.value))
+        if wanted.other is not None:
+            statement.add(f"AND {row}.other = :", query.parameters.hash(wanted.other))
+        statement.add(")")
+    elif criterion.type == "string":
+        _text(statement, wanted, row)
+    elif criterion.type == "quantity":
+        statement.add("(")
+        _bounded(statement, wanted, f"{row}.value", f"{row}.value + 1")
+        if wanted.other is not None:
+            statement.add(f"AND {row}.other = :", query.parameters.hash(wanted.other))
+        statement.add(")")
+    else:
+        end = f"{row}.value + 1" if criterion.parameter == "_lastUpdated" else f"{row}.other"
+        statement.add("(")
+        _bounded(statement, wanted, f"{row}.value", end)
+        statement.add(")")
+
+
+def _text(statement: Statement, wanted: Alternative, row: str) -> None:
+    if wanted.op == "exact":
+        statement.add(f"{row}.value = :", wanted.value)
+    elif wanted.op == "contains":
+        escaped = wanted.value.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        statement.add(f"{row}.value LIKE : ESCAPE '!'", f"%{escaped}%")
+    else:
+        statement.add(f"({row}.value >= : AND {row}.value < :)", wanted.value, wanted.value + "\U0010ffff")
+
+
+def _bounded(statement: Statement, wanted: Alternative, start: str, end: str) -> None:
+    """FHIR's comparisons of a range [start, end) with the range that was asked for (R4 3.1.1.4.6 and 3.1.1.4.12)."""
+    low, high = wanted.low, wanted.high
+    sql: dict[str, tuple[str, Sequence[Any]]] = {
+        "eq": (f"{start} >= : AND {end} <= :", (low, high)),
+        "ne": (f"NOT ({start} >= : AND {end} <= :)", (low, high)),
+        "gt": (f"{end} > :", (high,)),
+        "ge": (f"{end} > :", (low,)),
+        "lt": (f"{start} < :", (low,)),
+        "le": (f"{start} < :", (high,)),
+        "sa": (f"{start} >= :", (high,)),
+        "eb": (f"{end} <= :", (low,)),
+        "ap": (f"{start} < : AND {end} > :", (high, low)),
+    }
+    text, values = sql[wanted.op]
+    statement.add(text, *values)
+
+
+def _number(query: Query, name: str) -> int:
+    return query.parameters.number(query.type, name)
+
+
+def by_reference(connection: Connection, query: Query, parameters: Sequence[int], references: Sequence[str]) -> list[int]:
+    """Numbers of the resources that refer to any of these by one of the parameters, as the query's reader sees them."""
+    found: list[int] = []
+    values = [query.parameters.hash(reference) for reference in references]
+    for start in range(0, len(values), 200):
+        chunk = values[start : start + 200]
+        statement = Statement().add("SELECT DISTINCT s.resource FROM search_value s")
+        _joined(statement, query, "s")
+        statement.add(f"AND s.parameter IN ({marks(parameters)}) AND s.value IN ({marks(chunk)})", *parameters, *chunk)
+        statement.add("ORDER BY s.resource LIMIT :", query.limit + 1)
+        found += [int(row[0]) for row in statement.run(connection)]
+    return sorted(set(found))
+

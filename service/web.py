@@ -1,0 +1,158 @@
+"""One way in and out for every route: who calls, what is answered, what is said of it in the log, the audit and the metrics.
+
+A handler is a small function of a `Call`; it returns an `Answer` or raises what `errors.py` knows. Everything else (tokens,
+request ids, media types, compression, conditional answers, the form of an error) is done here, once.
+"""
+
+import gzip
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flask import Request, Response, request
+
+from service import metrics
+from service.errors import Malformed, ServiceError, TooLarge, WrongMediaType, as_service_error
+from service.security.clients import Caller
+from service.store.audit import Event
+from service.store.clock import micros
+from service.wire import decode
+from service.wiring import Service
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+WORTH_COMPRESSING = 1400
+NOBODY = "-"
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes = b""
+    type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Call:
+    """One request. `patient`, `level` and `detail` are for the audit, and set by the handler."""
+
+    service: Service
+    request: Request
+    id: str
+    caller: Caller | None = None
+    args: dict[str, str] = field(default_factory=dict)
+    patient: int | None = None
+    level: int | None = None
+    detail: str = ""
+    audited: bool = False  # a write has its row in its own transaction
+
+    @property
+    def who(self) -> Caller:
+        assert self.caller is not None, "the route asks for a token"
+        return self.caller
+
+    @property
+    def now(self) -> int:
+        return micros(self.service.tenant.now())
+
+    def json(self, *types: str) -> Any:
+        """The body as JSON. Raises WrongMediaType, TooLarge and Malformed."""
+        given = (self.request.mimetype or "").lower()
+        if given not in types:
+            raise WrongMediaType(f"The body has to be {' or '.join(types)}")
+        return decode(self.body())
+
+    def body(self) -> bytes:
+        limit = self.service.settings.body_limit
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise WrongMediaType("The body has to come without a Content-Encoding")
+        if (self.request.content_length or 0) > limit:
+            raise TooLarge(f"A body may have {limit} bytes")
+        found = self.request.stream.read(limit + 1)
+        if len(found) > limit:
+            raise TooLarge(f"A body may have {limit} bytes")
+        if self.request.content_length is not None and len(found) < self.request.content_length:
+            raise Malformed("The body ended before its Content-Length")
+        return found
+
+    def event(self, action: str, status: int) -> Event:
+        client = self.caller.client if self.caller else NOBODY
+        return Event(self.now, client, action, self.request.path[:500], status, self.id, self.patient, self.level, self.detail)
+
+
+class Flavour(Protocol):
+    """How an interface tells of errors."""
+
+    def error(self, error: ServiceError, call: Call) -> Answer: ...
+
+
+Handler = Callable[[Call], Answer]
+View = Callable[..., Response]
+
+
+def guarded(service: Service, flavour: Flavour, action: str, handler: Handler) -> View:
+    """A view that asks for a token before anything else."""
+    return _view(service, flavour, action, handler, public=False)
+
+
+def public(service: Service, flavour: Flavour, action: str, handler: Handler) -> View:
+    """A view that anybody may call: what it tells is no secret."""
+    return _view(service, flavour, action, handler, public=True)
+
+
+def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, public: bool) -> View:
+    def view(**args: str) -> Response:
+        began = time.perf_counter()
+        given = request.headers.get("X-Request-ID", "")
+        call = Call(service, request, given if REQUEST_ID.fullmatch(given) else secrets.token_hex(12), args=args)
+        try:
+            if not public:
+                call.caller = service.gate.caller(request.headers.get("Authorization"))
+            answer = handler(call)
+        except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
+            answer = _failed(call, flavour, action, error)
+        if not public and not call.audited:
+            service.trail.note(call.event(action, answer.status))
+        return _finished(call, action, answer, began)
+
+    view.guard = "public" if public else "token"  # type: ignore[attr-defined]
+    return view
+
+
+def _failed(call: Call, flavour: Flavour, action: str, error: Exception) -> Answer:
+    known = as_service_error(error)
+    if known is None:
+        call.service.log.error("failed", action=action, request=call.id, error=type(error).__name__, where=_where(error))
+        known = ServiceError("The request could not be carried out. Nothing was stored.")
+    return flavour.error(known, call)
+
+
+def _where(error: Exception) -> str:
+    """File and line of our own code, and no values: a message may hold what a patient said."""
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        found = f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:
+    headers = {"X-Request-ID": call.id, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **answer.headers}
+    body = answer.body
+    if len(body) > WORTH_COMPRESSING:
+        headers["Vary"] = "Accept-Encoding"
+        if "gzip" in call.request.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, 1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+    response = Response(body, answer.status, headers, content_type=answer.type if body or answer.status == 200 else None)
+    took = time.perf_counter() - began
+    metrics.request(action, answer.status, took)
+    call.service.log.info(
+        "request", action=action, method=call.request.method, path=call.request.path, status=answer.status, ms=round(took * 1000, 1),
+        client=call.caller.client if call.caller else NOBODY, request=call.id,
+    )  # fmt: skip
+    return response

@@ -1,0 +1,51 @@
+"""What a process is wired from, handed to every handler."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from mappings import search
+from service.config import Settings, secret_of
+from service.security.access import Gate
+from service.security.assertions import KeySource
+from service.security.trail import Trail
+from service.store import migrate
+from service.store.clock import Now, system_now
+from service.store.database import Database
+from service.store.index import Parameters
+from service.tenant import Tenant, derived
+
+
+@dataclass(frozen=True)
+class Service:
+    settings: Settings
+    database: Database
+    tenant: Tenant
+    gate: Gate
+    trail: Trail
+    keys: KeySource = field(default_factory=KeySource)
+    log: Any = field(default_factory=structlog.get_logger)
+
+    def close(self) -> None:
+        self.trail.close()
+        self.database.close()
+
+
+def index_parameters() -> list[tuple[str, str]]:
+    """Every search parameter that has index rows of its own, by type."""
+    return [
+        (type_, name) for type_, found in search.PARAMETERS.items()
+        for name in ["_lastUpdated", *(p.name for p in found.values() if p.rows == p.name)]
+    ]  # fmt: skip
+
+
+def wire(settings: Settings, now: Now = system_now) -> Service:
+    """The service of these settings, its schema brought up to date."""
+    secret = secret_of(settings)
+    database = Database(settings.database_url, pool=settings.web_threads + 2)
+    numbers = migrate.upgrade(database, index_parameters())
+    tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now)
+    log = structlog.get_logger()
+    trail = Trail(database, sync=settings.audit_reads == "sync", failed=lambda error: log.error("audit_not_written", error=type(error).__name__))
+    return Service(settings, database, tenant, Gate(database, now, rate=settings.rate_limit), trail, log=log)

