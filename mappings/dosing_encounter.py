@@ -19,12 +19,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from mappings import codes, medication
 from mappings.datatypes import boolean, concept, extension, moment, quantity, string
 from mappings.disclosure import C0, C1, C2, Level
-from mappings.instruments import INSTRUMENTS, RISK_LEVEL, Answer
+from mappings.instruments import INSTRUMENTS, RISK_LEVEL, Answer, check_answers
 from mappings.kind import Kind, Resource
 from mappings.medication import Administration, PractitionerKey, Prescription, RescueMedication
 from mappings.model import HOURS, MINUTES, SCORE, Between, Key, Label, Rating, To, record
@@ -39,6 +39,7 @@ STATUS = VisitStatus({
     "no-show": ("cancelled", "not-attended"), "aborted": ("finished", "ended-early"),
 })
 STATUSES = codes.table(codes.ENCOUNTER_STATUS, {status: status for status in STATUS.rows}, name="dosing status")
+C_SSRS = INSTRUMENTS["C-SSRS"]
 FUNCTION = codes.own("visit-function", "What a clinician did at a visit", {
     "prescriber": "Prescriber", "administrator": "Administrator", "checker": "Checker", "monitor": "Monitor", "therapist": "Therapist",
 })
@@ -58,7 +59,7 @@ class Escort:
 
 @record
 class PreChecks:
-    checked_at: C0[datetime | None] = None
+    checked_at: C0[datetime]  # R4 knows no blood pressure without its time
     bp: C0[BloodPressure | None] = None
     fast_food_hours: C1[Annotated[Decimal, HOURS, Between(0, 500)] | None] = None
     fluids_minutes: C1[Annotated[Decimal, MINUTES, Between(0, 30_000)] | None] = None
@@ -162,27 +163,26 @@ def _observations() -> list[Resource]:
 
 
 def _pre_checks() -> list[Resource]:
-    c_ssrs = INSTRUMENTS["C-SSRS"]
-    checked = follows("pre_checks.checked_at", iso)
+    checked: dict[str, Any] = {"at": "pre_checks.checked_at"}
     return [
-        vital_sign("bp", role="pre-check-bp", prefix="pre_checks.", at="pre_checks.checked_at"),
+        vital_sign("bp", role="pre-check-bp", prefix="pre_checks.", **checked),
         Resource("QuestionnaireResponse", "pre-check-c-ssrs", "Answers to an instrument", shape={
-            "questionnaire": c_ssrs.canonical,
+            "questionnaire": C_SSRS.canonical,
             "status": "completed",
             "subject": subject(),
             "encounter": own("visit"),
-            "authored": checked,
-            "item": Items(c_ssrs, "pre_checks.cs_srs_answers", total=None, risk="pre_checks.cs_srs_level"),
+            "authored": follows("pre_checks.checked_at", iso),
+            "item": Items(C_SSRS, "pre_checks.cs_srs_answers", total=None, risk="pre_checks.cs_srs_level"),
         }),
         observation(
-            "pre-check-risk", "Suicide risk level", codes.loinc("93374-7", "Suicide risk level"), category="survey", at="pre_checks.checked_at",
+            "pre-check-risk", "Suicide risk level", codes.loinc("93374-7", "Suicide risk level"), category="survey", **checked,
             since=Level.C1, when=lambda it, _of: it.pre_checks is not None and it.pre_checks.cs_srs_level is not None,
             more={"valueCodeableConcept": follows("pre_checks.cs_srs_level", RISK_LEVEL.concept),
                   "derivedFrom": derived(lambda _it, of: of.own_each("pre-check-c-ssrs"))},
         ),
         observation(
-            "pre-check", "Checks before a visit", PreCheckCode, category="exam", since=Level.C0,
-            effective=moment_or_unknown("effectiveDateTime", "pre_checks.checked_at"),
+            "pre-check", "Checks before a dose", PreCheckCode, plain="Observations taken together", category="exam", since=Level.C0,
+            effective={"effectiveDateTime": moment("pre_checks.checked_at")},
             when=lambda it, _of: it.pre_checks is not None,
             more={
                 "hasMember": derived(lambda _it, of: of.own_each("pre-check-bp", "pre-check-risk")),
@@ -223,8 +223,12 @@ def check(it: DosingEncounter) -> Iterator[tuple[str, str]]:
         yield "/end", "is before the start"
     if it.reason is not None and it.status not in ("cancelled", "no-show", "aborted"):
         yield "/reason", "is the reason of a cancelled, missed or aborted visit"
-    if it.status == "cancelled" and it.administrations:
-        yield "/status", "cancelled means ended before it has begun, and there is an administration: use aborted"
+    if it.status in ("cancelled", "no-show") and it.administrations:
+        yield "/status", f"{it.status} means ended before it has begun, and there is an administration: use aborted"
+    if it.pre_checks is not None:
+        yield from check_answers(C_SSRS, it.pre_checks.cs_srs_answers, "/preChecks/csSrsAnswers")
+    if it.prescription is not None and it.prescription.weight_kg is not None and it.prescription.weight_measured_at is None:
+        yield "/prescription/weightMeasuredAt", "is needed with a weight: R4 knows no body weight without its time"
     for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
         for n, dose in enumerate(doses):
             if dose.start and dose.end and dose.end < dose.start:

@@ -114,12 +114,13 @@ class Administered:
 
 @record
 class SensitivelyAdministered:
+    """Neither of these instruments gives a risk level."""
+
     id: C0[Key]
     instrument: C2[Annotated[str, SENSITIVE]]
     authored_at: C2[datetime]
     source: C2[Annotated[str, SOURCE] | None] = None
     total: C2[Annotated[Decimal, SCORE, Between(0, 1000)] | None] = None
-    risk_level: C2[Annotated[str, RISK_LEVEL] | None] = None
     items: C2[tuple[Answer, ...]] = ()
 
 
@@ -128,23 +129,31 @@ def check(it: Any, pointer: str) -> Iterator[tuple[str, str]]:
     if it.instrument not in INSTRUMENTS:
         return
     instrument = INSTRUMENTS[it.instrument]
-    seen: set[int] = set()
-    for n, answer in enumerate(it.items):
-        here = f"{pointer}/items/{n}"
-        if answer.item is not None and not 1 <= answer.item <= len(instrument.links):
-            yield f"{here}/item", f"{instrument.name} has {len(instrument.links)} items"
-        elif answer.item in seen:
-            yield f"{here}/item", "is answered twice"
-        seen.add(answer.item)
-        if answer.answer is not None and not instrument.least <= answer.answer <= instrument.most:
-            yield f"{here}/answer", f"{instrument.name} is answered from {instrument.least} to {instrument.most}"
-    if it.risk_level is not None and instrument.risk is None:
+    yield from check_answers(instrument, it.items, f"{pointer}/items")
+    if getattr(it, "risk_level", None) is not None and instrument.risk is None:
         yield f"{pointer}/riskLevel", f"{instrument.name} gives no risk level"
     if it.total is not None:
-        yield from _check_total(it, instrument, f"{pointer}/total", seen)
+        yield from _check_total(it, instrument, f"{pointer}/total")
 
 
-def _check_total(it: Any, instrument: Instrument, pointer: str, seen: set[int]) -> Iterator[tuple[str, str]]:
+def check_answers(instrument: Instrument, answers: tuple[Answer, ...], pointer: str) -> Iterator[tuple[str, str]]:
+    """Refuses items that the instrument does not have or not in this order, as R4 does, and answers that it does not know."""
+    last = 0
+    for n, answer in enumerate(answers):
+        if answer.item is not None:
+            if not 1 <= answer.item <= len(instrument.links):
+                yield f"{pointer}/{n}/item", f"{instrument.name} has {len(instrument.links)} items"
+            elif answer.item == last:
+                yield f"{pointer}/{n}/item", "is answered twice"
+            elif answer.item < last:
+                yield f"{pointer}/{n}/item", f"comes after item {last}: the items should be in their order"
+            last = max(last, answer.item)
+        if answer.answer is not None and not instrument.least <= answer.answer <= instrument.most:
+            yield f"{pointer}/{n}/answer", f"{instrument.name} is answered from {instrument.least} to {instrument.most}"
+
+
+def _check_total(it: Any, instrument: Instrument, pointer: str) -> Iterator[tuple[str, str]]:
+    seen = {answer.item for answer in it.items}
     if instrument.score is None:
         yield pointer, f"{instrument.name} has no total"
         return

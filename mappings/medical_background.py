@@ -64,9 +64,9 @@ class Condition:
 class Allergy:
     id: C0[Key]
     substance: C0[Label]
+    clinical_status: C0[Annotated[str, ALLERGY_STATUS]]  # ait-1 wants one, and its binding knows no way to say that it is unknown
     reaction: C0[Label | None] = None
     criticality: C0[Annotated[str, CRITICALITY] | None] = None
-    clinical_status: C0[Annotated[str, ALLERGY_STATUS] | None] = None
     verification: C0[Annotated[str, ALLERGY_VERIFICATION] | None] = None
 
 

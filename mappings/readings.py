@@ -79,10 +79,10 @@ VITALS: dict[str, tuple[str, str, Fhir]] = {  # field -> role, title, code
 }
 
 
-def vital_sign(name: str, *, role: str, prefix: str = "", over: str | None = None, at: str = "at", more: Fhir | None = None) -> Resource:
+def vital_sign(name: str, *, role: str, prefix: str = "", more: Fhir | None = None, **rest: Any) -> Resource:
     _, title, code = VITALS[name]
     value = {"component": Pressures(f"{prefix}{name}.")} if name == "bp" else {"valueQuantity": quantity(f"{prefix}{name}")}
-    return observation(role, title, code, over=over, category="vital-signs", at=at, more={**value, **(more or {})})
+    return observation(role, title, code, category="vital-signs", more={**value, **(more or {})}, **rest)
 
 
 def scale(role: str, name: str, title: str, *, over: str | None = None, at: str = "at", code: Any = None, more: Fhir | None = None, **rest: Any) -> Resource:

@@ -50,7 +50,7 @@ def administered(over: str, role: str) -> list[Resource]:
             "encounter": own_resource("visit"),
             "authored": moment("authored_at"),
             "source": AnsweredBy("source"),
-            "item": Items("instrument", "items", total="total", risk="risk_level"),
+            "item": Items("instrument", "items", total="total", risk="risk_level" if over == "instruments" else None),
         }),
         observation(f"{role}-score", "Score of an instrument", derived(lambda it, _of: _total_code(INSTRUMENTS[it.instrument])), **scores,
                     since=since, when=lambda it, _of: it.total is not None,

@@ -139,7 +139,7 @@ def answered(one: Any, rng: random.Random) -> Any:
         total = None if total is None else instrument.score([a.answer for a in one.items]).quantize(Decimal("0.01")).normalize() + 0
     elif total is not None:
         total = Decimal(rng.randint(instrument.least, instrument.most))
-    return replace(one, total=total, risk_level=one.risk_level if instrument.risk else None)
+    return replace(one, total=total, **({"risk_level": None} if instrument.risk is None and hasattr(one, "risk_level") else {}))
 
 
 def _screening(it: Any, rng: random.Random) -> Any:
@@ -160,10 +160,13 @@ def c_ssrs(answers: Any, rng: random.Random) -> Any:
 
 def _dosing(it: Any, rng: random.Random) -> Any:
     given = [dose.id for dose in it.administrations]
-    status = "aborted" if it.status == "cancelled" and given else it.status
+    status = "aborted" if it.status in ("cancelled", "no-show") and given else it.status
     checks = it.pre_checks and replace(it.pre_checks, cs_srs_answers=c_ssrs(it.pre_checks.cs_srs_answers, rng))
+    order = it.prescription
+    if order is not None and order.weight_measured_at is None:
+        order = replace(order, weight_kg=None)
     return replace(
-        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks,
+        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks, prescription=order,
         observations=tuple(replace(o, administration_id=rng.choice(given) if given and o.administration_id else None) for o in it.observations),
     )  # fmt: skip
 
