@@ -6,7 +6,7 @@ BIN := $(DEV_ENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format lock check clean
+.PHONY: help run test lint types format lock goldens docs validate check clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,18 @@ format: $(DEV_ENV)/ready ## Sort imports and mend what can be mended by itself
 lock: $(DEV_ENV)/ready ## Lock the dependencies anew, with their hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/build.in -o requirements/run.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/build.in --group dev -o requirements/dev.lock
+
+goldens: $(DEV_ENV)/ready ## Write the golden views anew from their entities
+	$(BIN)/python -m tests.mappings.goldens
+
+docs: $(DEV_ENV)/ready ## Write the definitions and the mapping tables anew from the code
+	$(BIN)/python -m tests.mappings.published
+
+validate: $(DEV_ENV)/ready ## Hold what we emit against FHIR with HL7's validator (needs JDK 17 and Maven)
+	$(BIN)/python -m tests.mappings.generated build/generated
+	mvn --batch-mode --quiet --file conformance/pom.xml compile dependency:build-classpath -Dmdep.outputFile=target/cp
+	java -Xmx3g -cp conformance/target/classes:$$(cat conformance/target/cp) Conformance --define docs/definitions --allow conformance/allowed.tsv \
+		--strict docs/definitions --strict tests/golden --errors build/generated --wrong conformance/wrong
 
 check: lint types test ## Everything that must hold
 

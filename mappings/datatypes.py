@@ -111,13 +111,8 @@ def url(name: str) -> str:
     return f"{OURS}/StructureDefinition/{name}"
 
 
-EXTENSIONS: dict[str, dict[str, Any]] = {}  # name of an extension of ours -> its shape, for its published definition
-
-
 def extension(name: str, **value: Any) -> Tree:
     """One of our extensions with one value: `extension("review-date", valueDate=day("review_date"))`."""
-    [(choice, _)] = value.items()
-    EXTENSIONS.setdefault(name, {})["value"] = choice
     return Tree({"url": key(url(name)), **value})
 
 
@@ -128,7 +123,6 @@ def extension_of(definition: str, **value: Any) -> Tree:
 
 def complex_extension(name: str, *parts: Tree | Each) -> Tree:
     """One of our extensions with parts, each made by `part_of`."""
-    EXTENSIONS.setdefault(name, {})["parts"] = parts
     return Tree({"url": key(url(name)), "extension": Parts(parts)})
 
 

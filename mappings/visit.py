@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mappings import codes
-from mappings.datatypes import EXTENSIONS, coding, concept, extension, logical, moment, url
+from mappings.datatypes import coding, concept, extension, logical, moment, url
 from mappings.disclosure import Coarse, Level
 from mappings.parts import own, practitioner, subject
 from mappings.shape import Bound, Element, Fhir, Line, Reading, Refers, Writing, each, getter, key, putter, since
@@ -21,8 +21,7 @@ from mappings.shape import Bound, Element, Fhir, Line, Reading, Refers, Writing,
 REASON_CANCELLED = "http://hl7.org/fhir/StructureDefinition/encounter-reasonCancelled"
 ENDED_EARLY = url("ended-early")
 AMENDED = url("amended")
-EXTENSIONS["ended-early"] = {"value": "valueCodeableConcept"}
-EXTENSIONS["amended"] = {"value": "valueBoolean"}
+MARKS = {"ended-early": "CodeableConcept", "amended": "boolean"}  # our extensions that a status writes, and the type of each
 EARLY = "Ended early"
 
 

@@ -1,0 +1,32 @@
+"""Resources of generated entities, for the HL7 validator: `python -m tests.mappings.generated FOLDER`."""
+
+import sys
+from pathlib import Path
+from uuid import UUID
+
+from mappings import KINDS, Ids
+from mappings.disclosure import VIEWS, withhold
+from mappings.rules import Around, Thresholds, findings
+from tests.generate import Maker
+from tests.mappings.written import compact
+
+TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
+EACH = 19  # of each kind: some 200 entities in all
+DENSITIES = (0.2, 0.5, 0.8, 1.0)
+
+
+def write(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS.values():
+        lines: dict[str, None] = {}  # what is the same in several views stands there once
+        for seed in range(EACH):
+            entity = Maker(seed, DENSITIES[seed % len(DENSITIES)]).entity(kind)
+            found = findings(kind, entity, Around(), Thresholds(), KINDS)
+            for view in VIEWS:
+                for resource in kind.to_fhir(withhold(entity, view), Ids(TENANT), view, found):
+                    lines[compact(resource)] = None
+        (folder / f"{kind.name}.ndjson").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,23 @@
+"""What is published from the code: the definitions, and the tables of the mapping. `python -m tests.mappings.published` rewrites them."""
+
+from pathlib import Path
+
+from mappings.definitions import definitions, file_name
+from tests.mappings.written import pretty
+
+DOCS = Path(__file__).parents[2] / "docs"
+FOLDERS = (DOCS / "definitions",)
+
+
+def written() -> dict[Path, str]:
+    return {DOCS / "definitions" / file_name(one): pretty(one) for one in definitions()}
+
+
+if __name__ == "__main__":
+    files = written()
+    for folder in FOLDERS:
+        folder.mkdir(exist_ok=True)
+        for path in {*folder.iterdir()} - set(files):
+            path.unlink()
+    for path, text in files.items():
+        path.write_text(text)
