@@ -12,10 +12,10 @@ from mappings.disclosure import Level, level_of
 from mappings.findings import Finding
 from mappings.kind import Kind
 from mappings.model import field_at
-from mappings.rules import dosing, emdr, other, screening
+from mappings.rules import dosing, emdr, monitoring, other, screening
 from mappings.rules.rule import SEVERITIES, Around, Rule, Thresholds
 
-RULES: tuple[Rule, ...] = (*screening.RULES, *dosing.RULES, *emdr.RULES, *other.RULES)
+RULES: tuple[Rule, ...] = (*screening.RULES, *dosing.RULES, *monitoring.RULES, *emdr.RULES, *other.RULES)
 
 __all__ = ["RULES", "Around", "Rule", "Thresholds", "findings", "level_of_rule"]
 

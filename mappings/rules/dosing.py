@@ -1,18 +1,13 @@
-"""Rules of a dosing encounter."""
+"""Rules of a dosing encounter up to its dose: the order, what was given, and what ought to stand before."""
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
-from mappings.rules.rule import Around, Rule, Said, Thresholds, minutes
-from mappings.rules.screening import implausible, pressure
+from mappings.rules.rule import Around, Rule, Said, Thresholds, minutes, number
+from mappings.rules.screening import pressure
 
 D = "dosing-encounter:"
-ENDED = ("finished", "aborted")
-
-
-def _number(value: float) -> Decimal:
-    return Decimal(str(value))
+CONTROLLED = ("midazolam", "lorazepam", "diazepam")  # of the rescue medicines; ketamine and esketamine are, both
 
 
 def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
@@ -21,7 +16,7 @@ def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
         return
     if order.dose_mg is not None and order.intended_mg_per_kg is not None and order.weight_kg is not None:
         intended = order.intended_mg_per_kg * order.weight_kg
-        tolerance = max(_number(thresholds.dose_tolerance_mg), intended * _number(thresholds.dose_tolerance_percent) / 100)
+        tolerance = max(number(thresholds.dose_tolerance_mg), intended * number(thresholds.dose_tolerance_percent) / 100)
         if abs(order.dose_mg - intended) > tolerance:
             yield "critical", "/prescription/doseMg"
     if order.weight_measured_at is not None and it.start - order.weight_measured_at > timedelta(days=thresholds.weight_valid_days):
@@ -36,11 +31,11 @@ def _route_range(order: Any, thresholds: Thresholds) -> Said:
     if order.drug == "esketamine" and order.route == "IN":
         if per_kg is not None:
             yield "warning", "/prescription/intendedMgPerKg"
-        if order.dose_mg is not None and order.dose_mg not in map(_number, thresholds.esketamine_nasal_mg):
+        if order.dose_mg is not None and order.dose_mg not in map(number, thresholds.esketamine_nasal_mg):
             yield "critical", "/prescription/doseMg"
     elif per_kg is not None and (
-        (order.route == "IV" and per_kg > _number(thresholds.iv_most_mg_per_kg))
-        or (order.route == "PO" and not _number(thresholds.oral_least_mg_per_kg) <= per_kg <= _number(thresholds.oral_most_mg_per_kg))
+        (order.route == "IV" and per_kg > number(thresholds.iv_most_mg_per_kg))
+        or (order.route == "PO" and not number(thresholds.oral_least_mg_per_kg) <= per_kg <= number(thresholds.oral_most_mg_per_kg))
     ):
         yield "critical", "/prescription/intendedMgPerKg"
     if order.cap_mg is not None and order.dose_mg is not None and order.dose_mg > order.cap_mg:
@@ -49,31 +44,41 @@ def _route_range(order: Any, thresholds: Thresholds) -> Said:
 
 def given_dose(it: Any, _around: Around, _set: Thresholds) -> Said:
     order = it.prescription
-    given = sum((a.dose_mg for a in it.administrations if a.dose_mg is not None and a.status != "not-done"), Decimal(0))
-    if order is not None and order.dose_mg is not None and given > order.dose_mg:
+    amounts = [a.dose_mg if a.dose_mg is not None else a.given_mg for a in it.administrations if a.status != "not-done"]
+    if order is not None and order.dose_mg is not None and sum(a for a in amounts if a is not None) > order.dose_mg:
         yield "critical", "/administrations"
     for n, dose in enumerate(it.administrations):
+        if dose.status == "not-done":
+            continue
         if dose.start < it.start or (it.end is not None and (dose.end or dose.start) > it.end):
             yield "warning", f"/administrations/{n}"
 
 
-def infusion(it: Any, _around: Around, _set: Thresholds) -> Said:
+def infusion(it: Any, _around: Around, thresholds: Thresholds) -> Said:
     for n, dose in enumerate(it.administrations):
-        if dose.route == "IV" and dose.end is None and dose.rate_mg_per_h is None and dose.status in ("completed", "stopped"):
+        if dose.route != "IV" or dose.status not in ("completed", "stopped"):
+            continue
+        if dose.end is None and dose.rate_mg_per_h is None:
             yield "warning", f"/administrations/{n}"
+        if dose.status == "completed" and dose.end is not None and minutes(dose.end, dose.start) < thresholds.iv_least_minutes:
+            yield "warning", f"/administrations/{n}/end"
 
 
 def controlled_drug(it: Any, _around: Around, _set: Thresholds) -> Said:
     for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
         for n, dose in enumerate(doses):
+            if doses is it.rescue_medications and dose.drug not in CONTROLLED:
+                continue
             if None not in (dose.drawn_mg, dose.given_mg, dose.wasted_mg) and dose.drawn_mg != dose.given_mg + dose.wasted_mg:
                 yield "critical", f"/{name}/{n}/drawnMg"
-            if dose.wasted_mg and dose.witnessed_by is None:
+            if dose.wasted_mg and dose.witnessed_by in (None, dose.given_by):  # nobody witnesses what they waste themselves
                 yield "critical", f"/{name}/{n}/wastedMg"
 
 
 def suitable(it: Any, around: Around, thresholds: Thresholds) -> Said:
     """Everything that ought to stand before a dose is given."""
+    if it.status in ("cancelled", "no-show"):
+        return
     screening, consent, patient = around.screening, around.consent, around.patient
     if not _screened(screening) or _expired(screening, it, thresholds) or any(c.present and c.level == "absolute" for c in screening.contraindications):
         yield "critical", "/screeningId"
@@ -99,10 +104,13 @@ def _expired(screening: Any, it: Any, thresholds: Thresholds) -> bool:
 
 
 def _consented(consent: Any, it: Any) -> bool:
-    if consent is None or consent.kind != "treatment" or consent.status != "active":
+    """Whether consent to treatment stood when the visit began. One that was withdrawn later stood until then."""
+    if consent is None or consent.kind != "treatment" or consent.signed_at is None or consent.signed_at > it.start:
         return False
-    withdrawn = consent.withdrawn_at is not None and consent.withdrawn_at <= it.start
-    return consent.signed_at is not None and consent.signed_at <= it.start and not withdrawn
+    if consent.status != "active" and not (consent.status == "inactive" and consent.withdrawn_at is not None):
+        return False
+    ends = [end for end in (consent.withdrawn_at, consent.valid_to) if end is not None]
+    return (consent.valid_from is None or consent.valid_from <= it.start) and all(it.start < end for end in ends)
 
 
 def _years(born: Any, on: Any) -> int:
@@ -123,14 +131,14 @@ def fasting(it: Any, _around: Around, thresholds: Thresholds) -> Said:
     checks = it.pre_checks
     if checks is None:
         return
-    if checks.fast_food_hours is not None and checks.fast_food_hours < _number(thresholds.fast_food_hours):
+    if checks.fast_food_hours is not None and checks.fast_food_hours < number(thresholds.fast_food_hours):
         yield "warning", "/preChecks/fastFoodHours"
-    if checks.fluids_minutes is not None and checks.fluids_minutes < _number(thresholds.fluids_minutes):
+    if checks.fluids_minutes is not None and checks.fluids_minutes < number(thresholds.fluids_minutes):
         yield "warning", "/preChecks/fluidsMinutes"
 
 
 def escort(it: Any, _around: Around, _set: Thresholds) -> Said:
-    if it.pre_checks is not None and it.pre_checks.escort_confirmed is False:
+    if it.pre_checks is not None and it.pre_checks.escort_confirmed is not True:
         yield "warning", "/preChecks/escortConfirmed"
 
 
@@ -139,44 +147,9 @@ def acute_risk(it: Any, _around: Around, _set: Thresholds) -> Said:
         yield "critical", "/preChecks/csSrsAnswers"
 
 
-def observed(it: Any, _around: Around, thresholds: Thresholds) -> Said:
-    """The blood pressures that monitoring wants: at 0, at about 40 minutes, and before discharge; and readings that alarm."""
-    for n, reading in enumerate(it.observations):
-        if reading.spo2 is not None and reading.spo2 < _number(thresholds.spo2_critical):
-            yield "critical", f"/observations/{n}/spo2"
-        if reading.rass is not None and reading.rass <= thresholds.rass_critical:
-            yield "critical", f"/observations/{n}/rass"
-    started = [a.start for a in it.administrations if a.status != "not-done"]
-    if it.status not in ENDED or not started:
-        return
-    measured = [minutes(reading.at, min(started)) for reading in it.observations if reading.bp is not None]
-    near = thresholds.observation_tolerance_minutes
-    at_zero = any(-thresholds.observation_before_minutes <= m <= near for m in measured)
-    at_forty = any(abs(m - 40) <= near for m in measured)
-    late = any(m > 40 + near for m in measured)
-    if not (at_zero and at_forty and late):
-        yield "warning", "/observations"
-
-
-def implausible_readings(it: Any, _around: Around, _set: Thresholds) -> Said:
-    for n, reading in enumerate(it.observations):
-        yield from implausible(reading, f"/observations/{n}")
-
-
-def discharged(it: Any, _around: Around, thresholds: Thresholds) -> Said:
-    given = [a.end or a.start for a in it.administrations if a.status != "not-done"]
-    if it.status == "finished" and it.discharge is None and given:
-        yield "critical", "/discharge"
-    if it.discharge is None:
-        return
-    for name, json in (("bp_acceptable", "bpAcceptable"), ("sedation_resolved", "sedationResolved"), ("dissociation_resolved", "dissociationResolved"),
-                       ("mobile_unaided", "mobileUnaided"), ("escort_present", "escortPresent"), ("advice_given", "adviceGiven")):
-        if getattr(it.discharge, name) is not True:
-            yield "critical", f"/discharge/{json}"
-    if it.discharge.decided_at is not None and given and minutes(it.discharge.decided_at, max(given)) < thresholds.monitored_minutes:
-        yield "critical", "/discharge/decidedAt"
-    if it.discharge.decided_by is None:
-        yield "warning", "/discharge/decidedBy"
+def high_risk(it: Any, _around: Around, _set: Thresholds) -> Said:
+    if it.pre_checks is not None and it.pre_checks.cs_srs_level == "high":
+        yield "critical", "/preChecks/csSrsLevel"
 
 
 def unreviewed_event(it: Any, around: Around, _set: Thresholds) -> Said:
@@ -196,28 +169,29 @@ def _reads(*paths: str) -> tuple[str, ...]:
 
 
 _ORDER = tuple(f"prescription.{name}" for name in ("dose_mg", "intended_mg_per_kg", "weight_kg", "weight_measured_at", "drug", "route", "cap_mg"))
-_GIVEN = tuple(f"administrations.{name}" for name in ("dose_mg", "status", "start", "end"))
-_CONTROLLED = tuple(f"{items}.{name}" for items in ("administrations", "rescue_medications") for name in ("drawn_mg", "given_mg", "wasted_mg", "witnessed_by"))
-_DISCHARGE = tuple(f"discharge.{name}" for name in (
-    "decided_at", "bp_acceptable", "sedation_resolved", "dissociation_resolved", "mobile_unaided", "escort_present", "advice_given", "decided_by",
-))  # fmt: skip
-_SUITABLE = ("start", "patient:birth_date", *(f"screening:{name}" for name in (
+_GIVEN = tuple(f"administrations.{name}" for name in ("dose_mg", "given_mg", "status", "start", "end"))
+_INFUSED = tuple(f"administrations.{name}" for name in ("route", "start", "end", "rate_mg_per_h", "status"))
+_CONTROLLED = ("rescue_medications.drug", *(f"{items}.{name}" for items in ("administrations", "rescue_medications") for name in (
+    "drawn_mg", "given_mg", "wasted_mg", "witnessed_by", "given_by")))  # fmt: skip
+_SUITABLE = ("start", "status", "screening_id", "consent_id", "patient:birth_date", *(f"screening:{name}" for name in (
     "status", "outcome", "valid_until", "completed_at", "start", "contraindications.present", "contraindications.level", "medication_review.outcome",
-)), *(f"consent:{name}" for name in ("kind", "status", "signed_at", "withdrawn_at")))  # fmt: skip
+)), *(f"consent:{name}" for name in (
+    "kind", "status", "signed_at", "withdrawn_at", "valid_from", "valid_to")))  # fmt: skip
 
 RULES = (
     Rule("R10", "dosing-encounter", "dose", "Oxford Health NHS FT; Andrade 2019; US esketamine label", "The ordered dose does not fit weight, route or cap",
          _reads("start", *_ORDER), ordered_dose),
     Rule("R11", "dosing-encounter", "none", "the order", "More was given than ordered, or outside the visit",
          _reads("start", "end", "prescription.dose_mg", *_GIVEN), given_dose),
-    Rule("R12", "dosing-encounter", "none", "FHIR mad-1", "An intravenous dose has neither duration nor rate",
-         _reads("administrations.route", "administrations.end", "administrations.rate_mg_per_h", "administrations.status"), infusion),
+    Rule("R12", "dosing-encounter", "none", "FHIR mad-1; Oxford Health NHS FT", "An intravenous dose has neither duration nor rate, or was given too fast",
+         _reads(*_INFUSED), infusion),
     Rule("R13", "dosing-encounter", "none", "Misuse of Drugs Regulations 2001", "Controlled drug: drawn is not given and wasted, or waste has no witness",
          _reads(*_CONTROLLED), controlled_drug),
     Rule("R20", "dosing-encounter", "dose", "APA consensus 2017; clinic policy",
          "A condition for dosing is not met: screening, consent, medication review or age",
          _reads(*_SUITABLE), suitable),
-    Rule("R21", "dosing-encounter", "dose", "Oxford Health NHS FT", "Pregnancy is possible or confirmed", _reads("screening:pregnancy"), pregnancy),
+    Rule("R21", "dosing-encounter", "dose", "Oxford Health NHS FT", "Pregnancy is possible or confirmed", _reads("screening_id", "screening:pregnancy"),
+         pregnancy),
     Rule("R22", "dosing-encounter", "dose", "US esketamine label; Swiss esketamine label", "Blood pressure needs a decision before a dose",
          _reads("pre_checks.bp.sys", "pre_checks.bp.dia"), pressure_before),
     Rule("R23", "dosing-encounter", "dose", "US esketamine label", "Food or drink too short before the dose",
@@ -225,15 +199,9 @@ RULES = (
     Rule("R24", "dosing-encounter", "dose", "US esketamine label", "No escort is confirmed", _reads("pre_checks.escort_confirmed"), escort),
     Rule("R25", "dosing-encounter", "dose", "C-SSRS screener", "Acute suicidal intent or plan: escalate",
          _reads("pre_checks.cs_srs_answers.item", "pre_checks.cs_srs_answers.answer"), acute_risk),
-    Rule("R30", "dosing-encounter", "none", "REMS monitoring form", "Monitoring is incomplete, or a reading needs attention",
-         _reads("status", "observations.spo2", "observations.rass", "observations.at", "observations.bp", "administrations.status",
-                "administrations.start"), observed),
-    Rule("R31", "dosing-encounter", "none", "physiologic ranges", "A reading is outside the physiologic range",
-         _reads(*(f"observations.{name}" for name in ("hr", "spo2", "rr", "bp.sys", "bp.dia"))), implausible_readings),
-    Rule("R40", "dosing-encounter", "none", "US esketamine label", "Discharge is missing, early or incomplete",
-         _reads("status", "administrations.end", "administrations.start", "administrations.status", *_DISCHARGE), discharged),
+    Rule("R25L", "dosing-encounter", "dose", "C-SSRS screener", "The suicide risk level is high: escalate", _reads("pre_checks.cs_srs_level"), high_risk),
     Rule("R61", "dosing-encounter", "dose", "clinic policy", "A severe or serious adverse event has not been reviewed",
          _reads("start", *(f"adverse-event:{name}" for name in ("serious", "grade", "onset", "reviewed_at"))), unreviewed_event),
     Rule("R62", "dosing-encounter", "dose", "common law", "Consent to treatment was withdrawn before the visit",
-         _reads("status", "consent:withdrawn_at", "consent:status"), consent_withdrawn),
+         _reads("status", "consent_id", "consent:withdrawn_at", "consent:status"), consent_withdrawn),
 )

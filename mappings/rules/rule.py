@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 SEVERITIES = ("info", "warning", "critical")
@@ -31,6 +32,7 @@ class Thresholds:
     weight_low_kg: float = 30
     weight_high_kg: float = 250
     iv_most_mg_per_kg: float = 0.5
+    iv_least_minutes: float = 40
     oral_least_mg_per_kg: float = 0.25
     oral_most_mg_per_kg: float = 7
     esketamine_nasal_mg: tuple[float, ...] = (28, 56, 84)
@@ -44,7 +46,9 @@ class Thresholds:
     observation_before_minutes: float = 15
     spo2_critical: float = 92
     rass_critical: int = -3
+    moaas_critical: int = 1
     monitored_minutes: float = 120
+    acute_hours: float = 24  # after a dose, where neither a discharge nor the end of the visit is known
     des_ii_gate: float = 30
     audit_c_men: int = 4
     audit_c_women: int = 3
@@ -66,6 +70,11 @@ class Rule:
 
 def minutes(later: Any, earlier: Any) -> float:
     return float((later - earlier).total_seconds()) / 60
+
+
+def number(threshold: float) -> Decimal:
+    """A threshold as it is written, to be compared with what was measured."""
+    return Decimal(str(threshold))
 
 
 # What the rules of a kind look at among the patient's other records, and so which records are judged again when one changes.
