@@ -1,0 +1,102 @@
+"""The WSGI application: personas side by side, each below its own path, and below `/_sandbox` what no EHR has."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sandbox import fhir_json
+from sandbox.access import admit
+from sandbox.control import Control
+from sandbox.journal import Journal
+from sandbox.outcome import Issue, Refused
+from sandbox.personas import PERSONAS
+from sandbox.records import Records, Version
+from sandbox.rest import Ehr, respond
+from sandbox.wire import Answer, Request, refusal
+
+log = logging.getLogger(__name__)
+
+
+def create_app(personas: Sequence[str] = tuple(PERSONAS), directory: Path | str | None = None, tokens: Mapping[str, str] | None = None) -> "Sandbox":
+    """A sandbox of the named personas; what it holds is kept in the directory, or is gone when it stops.
+
+    Raises ValueError for a name that is no persona and InUse for a directory that another sandbox has.
+    """
+    if unknown := {*personas, *(tokens or {})} - PERSONAS.keys():
+        raise ValueError(f"no such persona: {', '.join(sorted(unknown))}; there are {', '.join(PERSONAS)}")
+    journal = Journal(Path(directory)) if directory is not None else None
+    ehrs = {name: Ehr(PERSONAS[name], Records(_keeper(journal, name)), (tokens or {}).get(name)) for name in personas}
+    for name, version in journal.load() if journal else ():
+        if name in ehrs:
+            ehrs[name].records.restore(version)
+    return Sandbox(ehrs, journal)
+
+
+def _keeper(journal: Journal | None, persona: str) -> Callable[[Version], None]:
+    return partial(journal.append, persona) if journal else lambda _version: None
+
+
+class Sandbox:
+    def __init__(self, ehrs: Mapping[str, Ehr], journal: Journal | None) -> None:
+        self._ehrs, self._journal = ehrs, journal
+        self._control = Control(ehrs, journal)
+        # The longest path first: every path would otherwise be below that of a persona at `/`.
+        self._by_path = sorted(ehrs.values(), key=lambda ehr: -len(ehr.persona.path))
+
+    def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        started = time.perf_counter()
+        request = Request(environ)
+        ehr, parts = self._meant(request)
+        respond_to = partial(_fhir, ehr, request, parts) if ehr else partial(self._control.respond, request)
+        said = disturbed(ehr, request, partial(_safely, respond_to))
+        if ehr:
+            self._control.saw(request, ehr.persona.name, said.status, time.perf_counter() - started)
+        start_response(said.status_line, [*said.headers.items(), *_length(said)])
+        return [] if request.head else [said.body]
+
+    def _meant(self, request: Request) -> tuple[Ehr | None, list[str]]:
+        for ehr in self._by_path:
+            if request.path == ehr.persona.path or request.path.startswith(ehr.persona.path + "/"):
+                below = request.path[len(ehr.persona.path) :].strip("/")
+                return ehr, below.split("/") if below else []
+        return None, []
+
+    def close(self) -> None:
+        """Keep what is not kept yet. What is written after this is refused, not lost."""
+        if self._journal:
+            self._journal.close()
+
+
+def disturbed(_ehr: Ehr | None, _request: Request, answer_it: Callable[[], Answer]) -> Answer:
+    """The answer, and the one place where a fault can come before, instead of, or after what was asked for.
+
+    `POST /_sandbox/faults` comes here: latency, 429 and 503, a reset before or after the commit, half an answer, a dripping one.
+    """
+    return answer_it()
+
+
+def _fhir(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
+    request.body  # noqa: B018 - read whatever is answered, so that the connection can be used again
+    admit(request, ehr.token, parts)
+    request.must_read_json()
+    said = respond(ehr, request, parts)
+    if request.pretty and said.body:
+        said.body = fhir_json.write(fhir_json.read(said.body), pretty=True)
+    return said
+
+
+def _safely(respond_to: Callable[[], Answer]) -> Answer:
+    try:
+        return respond_to()
+    except Refused as reason:
+        return refusal(reason)
+    except Exception:  # the last handler: a fault of the sandbox is said as such, and the next request is answered
+        log.exception("the sandbox failed")
+        return refusal(Refused(500, Issue("exception", "the sandbox failed; its log says how")))
+
+
+def _length(said: Answer) -> list[tuple[str, str]]:
+    return [] if said.status == 204 else [("Content-Length", str(len(said.body)))]

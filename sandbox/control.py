@@ -1,0 +1,95 @@
+"""What no EHR has: counts, the last requests, a reset, and the hands of the EHR's own users. For loopback; made-up records only.
+
+| request | what it does |
+| --- | --- |
+| GET / | an index page for people |
+| GET /_sandbox/counts | by persona and type: how many resources now, how many versions ever |
+| GET /_sandbox/log?limit=100 | the last requests to the personas, the newest first, without their bodies |
+| DELETE /_sandbox | empties every persona, and the log |
+| GET, POST, PUT, DELETE /_sandbox/records/PERSONA/Type[/id...] | what the EHR's own users do, in types that it lets nobody else write |
+
+Next comes `/_sandbox/faults`, see `app.disturbed`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox import fhir_json
+from sandbox.journal import Journal
+from sandbox.outcome import Issue, Refused
+from sandbox.page import index_page
+from sandbox.personas.persona import INTERACTIONS
+from sandbox.rest import Ehr, respond
+from sandbox.searching import NUMBER
+from sandbox.wire import Answer, Request
+
+REMEMBERED = 1000
+# The page runs no script and is framed by nobody; what it shows came from requests.
+PAGE_HEADERS = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class Control:
+    def __init__(self, ehrs: Mapping[str, Ehr], journal: Journal | None) -> None:
+        self._ehrs, self._journal = ehrs, journal
+        self._log: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+
+    def saw(self, request: Request, persona: str, status: int, took_s: float) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        seen = {"time": time, "persona": persona, "method": request.method, "path": request.path, "query": request.query_string}
+        self._log.append({**seen, "status": status, "ms": round(took_s * 1000, 1)})
+
+    def respond(self, request: Request) -> Answer:
+        match request.method, request.path.strip("/").split("/"):
+            case "GET", [""]:
+                page = index_page([ehr.persona for ehr in self._ehrs.values()], request.origin, self._counts(), self._last(50))
+                return Answer(200, page.encode(), dict(PAGE_HEADERS))
+            case "GET", ["_sandbox", "counts"]:
+                return _json(self._counts())
+            case "GET", ["_sandbox", "log"]:
+                return _json(self._last(_limit(request)))
+            case "DELETE", ["_sandbox"]:
+                self._reset()
+                return Answer(204)
+            case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
+                return respond(_own_users(self._ehrs[name]), request, parts)
+        bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
+        raise Refused(404, Issue("not-found", f"there is nothing here: the FHIR bases are {bases}, and / says what else there is"))
+
+    def _counts(self) -> dict[str, Any]:
+        return {name: ehr.records.counts() for name, ehr in self._ehrs.items()}
+
+    def _last(self, limit: int) -> list[dict[str, Any]]:
+        return list(self._log)[::-1][:limit]
+
+    def _reset(self) -> None:
+        with ExitStack() as locked:
+            for ehr in self._ehrs.values():
+                locked.enter_context(ehr.records.lock)
+                ehr.records.clear()
+            if self._journal:
+                self._journal.clear()
+            self._log.clear()
+
+
+def _own_users(ehr: Ehr) -> Ehr:
+    """The same records as the EHR's own users see them: they write every type, and search as the standard says."""
+    persona = ehr.persona
+    unbound = replace(
+        persona, types=dict.fromkeys(persona.types, frozenset(INTERACTIONS)), last_updated=True, id_alone=False, needs={}, always={}, refused_values={}
+    )
+    return replace(ehr, persona=unbound)
+
+
+def _limit(request: Request) -> int:
+    asked = dict(request.query).get("limit", "100")
+    if not NUMBER.fullmatch(asked):
+        raise Refused(400, Issue("value", f"limit={asked} is not a number"))
+    return min(int(asked), REMEMBERED)
+
+
+def _json(value: Any) -> Answer:
+    return Answer(200, fhir_json.write(value, pretty=True), {"Content-Type": "application/json"})

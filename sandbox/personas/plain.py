@@ -1,0 +1,23 @@
+"""Plain: an EHR that takes everything, by the standard, as a HAPI FHIR server with its defaults does.
+
+| fact | here |
+| --- | --- |
+| it takes every type of a clinic's records, to read, create, update and delete | types |
+| If-None-Exist: none found 201, one 200, several 412 (F1) | conditional_create |
+| a stale If-Match is 412; without one an update goes through | the server's own way |
+| an update that changes nothing is a new version all the same (HAPI's default is not to make one) | the server's own way |
+| the id is the server's: an update of an id that it does not know is 404 | the server's own way |
+| a reference to what is not there is 400, a required element that is missing 422 | the server's own way |
+| what others refer to is not deleted: 409 | the server's own way |
+"""
+
+from sandbox.personas.persona import CLINIC_TYPES, INTERACTIONS, Persona
+
+PLAIN = Persona(
+    name="plain",
+    title="Plain FHIR server",
+    path="/fhir/r4",
+    types=dict.fromkeys(CLINIC_TYPES, frozenset(INTERACTIONS)),
+    conditional_create=True,
+    last_updated=True,
+)

@@ -1,0 +1,90 @@
+"""One HTTP request and its answer as the sandbox sees them; WSGI is spoken in this module and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from sandbox import fhir_json
+from sandbox.outcome import Issue, Refused, outcome
+
+BODY_LIMIT = 8 * 1024 * 1024
+FHIR_JSON = "application/fhir+json; charset=utf-8"
+READABLE = {"*/*", "application/*", "application/fhir+json", "application/json", "text/json"}
+
+
+class Request:
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+        self.head = environ["REQUEST_METHOD"] == "HEAD"
+        self.method: str = "GET" if self.head else environ["REQUEST_METHOD"]
+        self.path: str = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        self.query_string: str = environ.get("QUERY_STRING", "")
+
+    @property
+    def origin(self) -> str:
+        """Where the client reached us. A sandbox believes `Host`: its links must work from inside a container and from outside."""
+        return f"{self._environ['wsgi.url_scheme']}://{self.header('Host') or 'localhost'}"
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        found: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
+        return found
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        return parse_qsl(self.query_string, keep_blank_values=True)
+
+    @cached_property
+    def body(self) -> bytes:
+        """Raises Refused (413) for more than the limit."""
+        length = int(self._environ.get("CONTENT_LENGTH") or 0)
+        chunked = "HTTP_TRANSFER_ENCODING" in self._environ
+        body: bytes = self._environ["wsgi.input"].read(BODY_LIMIT + 1 if chunked else min(length, BODY_LIMIT + 1))
+        if len(body) > BODY_LIMIT:
+            raise Refused(413, Issue("too-long", f"a body may have {BODY_LIMIT} bytes"))
+        return body
+
+    def prefers(self, name: str) -> str | None:
+        """What `Prefer` asks of one thing: `return=minimal`, `handling=strict`."""
+        for part in (self.header("Prefer") or "").replace(",", ";").split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == name:
+                return value.strip('"')
+        return None
+
+    def must_read_json(self) -> None:
+        """Raises Refused (406) when only something else than JSON would be understood."""
+        asked = [value for name, value in self.query if name == "_format"] or (self.header("Accept") or "*/*").split(",")
+        media = {one.partition(";")[0].strip().lower() for one in asked}
+        if not media & {*READABLE, "json", ""}:
+            raise Refused(406, Issue("not-supported", f"this server speaks application/fhir+json, not {', '.join(sorted(media))}"))
+
+    @property
+    def pretty(self) -> bool:
+        return ("_pretty", "true") in self.query
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def status_line(self) -> str:
+        return f"{self.status} {HTTPStatus(self.status).phrase}"
+
+
+def answer(status: int, value: Any, **headers: str) -> Answer:
+    """A FHIR resource as an answer; a header `Last_Modified` is `Last-Modified`."""
+    body = value if isinstance(value, bytes) else fhir_json.write(value)
+    return Answer(status, body, {"Content-Type": FHIR_JSON, **{name.replace("_", "-"): text for name, text in headers.items()}})
+
+
+def refusal(reason: Refused) -> Answer:
+    said = answer(reason.status, outcome(reason.issues))
+    said.headers.update(reason.headers)
+    return said

@@ -1,0 +1,50 @@
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from sandbox.process import started
+from tests.sandbox.client import Client, Fhir, name
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[str]:
+    with started() as where:
+        yield where
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as opened:
+        yield opened
+
+
+@pytest.fixture
+def plain(origin: str, session: requests.Session) -> Client:
+    return Client(session, f"{origin}/fhir/r4")
+
+
+@pytest.fixture
+def epic(origin: str, session: requests.Session) -> Client:
+    return Client(session, f"{origin}/epic/fhir/r4")
+
+
+@pytest.fixture
+def in_epic(origin: str, session: requests.Session) -> Client:
+    """The EHR's own users, who write what its interface takes from nobody."""
+    return Client(session, f"{origin}/_sandbox/records/epic")
+
+
+@pytest.fixture
+def patient(plain: Client) -> Fhir:
+    return plain.create({"resourceType": "Patient"})
+
+
+@pytest.fixture
+def about(patient: Fhir) -> str:
+    return name(patient)
+
+
+@pytest.fixture
+def epic_patient(epic: Client) -> str:
+    return name(epic.create({"resourceType": "Patient"}))
