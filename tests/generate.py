@@ -34,32 +34,32 @@ class Maker:
         self.reached: set[tuple[str, str, Any]] = set()
 
     def entity(self, kind: Kind, **given: Any) -> Any:
-        made = self._group(kind.entity, kind.entity.__name__)
+        made = self.group(kind.entity, kind.entity.__name__)
         return replace(repaired(kind, made, self.rng), **given)
 
-    def _group(self, cls: type, path: str) -> Any:
-        return model.construct(cls, {f.name: self._field(f, f"{path}.{f.name}") for f in model.fields_of(cls)})
+    def group(self, cls: type, path: str) -> Any:
+        return model.construct(cls, {f.name: self.field(f, f"{path}.{f.name}") for f in model.fields_of(cls)})
 
-    def _field(self, field: model.Field, path: str) -> Any:
+    def field(self, field: model.Field, path: str) -> Any:
         if field.many:
             count = self.rng.choice([0, 1, 2, 3]) if self.rng.random() < self.density else 0
-            found = [self._one(field, path) for _ in range(count)]
+            found = [self.one(field, path) for _ in range(count)]
             return list(dict.fromkeys(found)) if field.group is None else found
         if not field.required and self.rng.random() > self.density:
             return None
-        return self._one(field, path)
+        return self.one(field, path)
 
-    def _one(self, field: model.Field, path: str) -> Any:
+    def one(self, field: model.Field, path: str) -> Any:
         if field.group is not None:
             self.reached.add(("field", path, None))
-            return self._group(field.group, path)
-        value = self._value(field)
+            return self.group(field.group, path)
+        value = self.value(field)
         self.reached.add(("field", path, None))
         if (codes := field.note(Codes)) is not None:
             self.reached.add(("term", codes.name, value))
         return value
 
-    def _value(self, field: model.Field) -> Any:
+    def value(self, field: model.Field) -> Any:
         rng = self.rng
         if (codes := field.note(Codes)) is not None:
             return rng.choice(list(codes))
@@ -86,17 +86,17 @@ class Maker:
 
 def repaired(kind: Kind, it: Any, rng: random.Random) -> Any:
     """The entity without what no record can hold: made at random, it may run backwards, or answer a question that was not asked."""
-    it = _forwards(it)
+    it = forwards(it)
     return REPAIRS.get(kind.name, lambda it, _rng: it)(it, rng)
 
 
-def _forwards(it: Any) -> Any:
+def forwards(it: Any) -> Any:
     """Starts before ends, in the entity and in everything in it."""
     changed: dict[str, Any] = {}
     for field in model.fields_of(type(it)):
         value = getattr(it, field.name)
         if field.group is not None and value:
-            changed[field.name] = tuple(map(_forwards, value)) if field.many else _forwards(value)
+            changed[field.name] = tuple(map(forwards, value)) if field.many else forwards(value)
     it = replace(it, **changed)
     for start, end in (("start", "end"), ("start", "completed_at"), ("valid_from", "valid_to")):
         first, last = getattr(it, start, None), getattr(it, end, None)
@@ -155,7 +155,7 @@ def _screening(it: Any, rng: random.Random) -> Any:
 
 
 def c_ssrs(answers: Any, rng: random.Random) -> Any:
-    return tuple(Answer(item=n + 1, answer=rng.randint(0, 1)) for n in range(len(answers)))
+    return tuple(Answer(item=n, answer=rng.randint(0, 1)) for n in sorted(rng.sample(range(1, 8), len(answers))))
 
 
 def _dosing(it: Any, rng: random.Random) -> Any:

@@ -67,7 +67,7 @@ def infusion(it: Any, _around: Around, thresholds: Thresholds) -> Said:
 def controlled_drug(it: Any, _around: Around, _set: Thresholds) -> Said:
     for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
         for n, dose in enumerate(doses):
-            if doses is it.rescue_medications and dose.drug not in CONTROLLED:
+            if name == "rescueMedications" and dose.drug not in CONTROLLED:
                 continue
             if None not in (dose.drawn_mg, dose.given_mg, dose.wasted_mg) and dose.drawn_mg != dose.given_mg + dose.wasted_mg:
                 yield "critical", f"/{name}/{n}/drawnMg"
