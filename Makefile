@@ -26,7 +26,7 @@ $(DEV_ENV)/ready: requirements/dev.lock pyproject.toml
 	touch $@
 
 run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send an example pathway through them
-	$(RUN_ENV)/bin/pathway-fhir demo
+	$(RUN_ENV)/bin/pathway-fhir demo --port $(or $(PORT),8000) --sandbox-port $(or $(SANDBOX_PORT),8001)
 
 test: $(DEV_ENV)/ready ## Run the tests
 	$(PYTEST)

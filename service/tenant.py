@@ -24,6 +24,7 @@ class Tenant:
     parameters: Parameters = field(repr=False)
     thresholds: Thresholds = field(default_factory=Thresholds)
     now: Now = system_now
+    restores: int = 0
 
     @cached_property
     def namespace(self) -> UUID:
@@ -34,7 +35,7 @@ class Tenant:
 
     @cached_property
     def _versions(self) -> bytes:
-        return derived(self.secret, "versions")
+        return derived(self.secret, f"versions after {self.restores} restores")
 
     def version_token(self, uuid: bytes, before: str, digest: bytes) -> str:
         """A version that follows from what a view saw before and sees now, and tells nothing else: not how many there were."""

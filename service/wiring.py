@@ -11,7 +11,7 @@ from service.security.access import Gate
 from service.security.assertions import KeySource
 from service.security.trail import Trail
 from service.store import migrate
-from service.store.clock import Now, system_now
+from service.store.clock import Now, restores, system_now
 from service.store.database import Database
 from service.store.index import Parameters
 from service.tenant import Tenant, derived
@@ -45,7 +45,9 @@ def wire(settings: Settings, now: Now = system_now) -> Service:
     secret = secret_of(settings)
     database = Database(settings.database_url, pool=settings.web_threads + 2)
     numbers = migrate.upgrade(database, index_parameters())
-    tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now)
+    with database.glance() as connection:
+        restored = restores(connection)
+    tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now, restored)
     log = structlog.get_logger()
     trail = Trail(database, sync=settings.audit_reads == "sync", failed=lambda error: log.error("audit_not_written", error=type(error).__name__))
     return Service(settings, database, tenant, Gate(database, now, rate=settings.rate_limit), trail, log=log)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from service.api import describing, entities, importing, previewing
+from service.api import describing, entities, importing, operations, previewing
 from service.api.problems import Problems
 from service.errors import NotFound, NotOffered
 from service.web import Answer, Call, Handler, guarded
@@ -27,6 +27,14 @@ ROUTES = (
     Route("GET", "/codes", "list codes", describing.codes),
     Route("GET", "/rules", "list rules", describing.rules),
     Route("POST", "/import", "import", importing.import_),
+    Route("GET", "/deliveries", "list deliveries", operations.listed),
+    Route("GET", "/deliveries/<number>", "get delivery", operations.one),
+    Route("POST", "/deliveries/<number>/replay", "replay delivery", operations.replay),
+    Route("POST", "/deliveries/<number>/cancel", "cancel delivery", operations.cancel),
+    Route("GET", "/ehrs", "list ehrs", operations.ehrs),
+    Route("GET", "/ehrs/<name>", "get ehr", operations.ehr),
+    Route("POST", "/ehrs/<name>/pause", "pause ehr", operations.pause),
+    Route("POST", "/ehrs/<name>/resume", "resume ehr", operations.resume),
     Route("GET", "/<kind>", "list", entities.listed),
     Route("POST", "/<kind>", "create", entities.create),
     Route("POST", "/<kind>/preview", "preview", previewing.preview),
@@ -34,6 +42,7 @@ ROUTES = (
     Route("PUT", "/<kind>/<id>", "put", entities.replace),
     Route("DELETE", "/<kind>/<id>", "delete", entities.remove),
     Route("GET", "/<kind>/<id>/fhir", "get bundle", previewing.bundle),
+    Route("GET", "/<kind>/<id>/deliveries", "get deliveries", operations.of_entity),
     Route("PUT", "/<kind>/<id>/<list>/<item>", "put item", entities.put_item),
     Route("DELETE", "/<kind>/<id>/<list>/<item>", "delete item", entities.delete_item),
 )

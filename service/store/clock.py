@@ -37,6 +37,6 @@ def tick(tx: Connection, now: datetime) -> tuple[int, int]:
     return row.seq, row.at
 
 
-def latest(connection: Connection) -> int:
-    """The seq of the last commit that a reader can see."""
-    return int(connection.execute(select(clock.c.seq)).scalar_one())
+def restores(connection: Connection) -> int:
+    """How often a backup was restored into this database."""
+    return int(connection.execute(select(clock.c.restores)).scalar_one())

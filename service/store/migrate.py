@@ -32,7 +32,7 @@ def upgrade(database: Database, parameters: Iterable[tuple[str, str]]) -> dict[t
             tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         command.upgrade(_config(tx), "head")
         if tx.execute(select(clock.c.id)).first() is None:
-            tx.execute(insert(clock).values(id=1, seq=0, at=0))
+            tx.execute(insert(clock).values(id=1, seq=0, at=0, restores=0))
         return index.register(tx, wanted)
 
     return database.write(work)

@@ -40,7 +40,7 @@ def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, 
             update(delivery).where(d.target == target, d.resource.in_(chunk), d.state.in_(REPLACED)).values(state=SUPERSEDED, changed_at=now)
         )
         tx.execute(insert(delivery), [
-            {"target": target, "stream": stream_of[resource], "resource": resource, "state": WAITING, "reason": reason, "attempts": 0,
+            {"target": target, "stream": stream_of[resource], "resource": resource, "state": WAITING, "reason": reason, "unsure": False, "attempts": 0,
              "next_at": now, "created_at": now, "changed_at": now, "replays": replays}
             for resource in chunk
         ])  # fmt: skip

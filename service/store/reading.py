@@ -112,3 +112,37 @@ def of_entity(connection: Connection, owner: int) -> list[int]:
 
 def latest_seq(connection: Connection) -> int:
     return int(run(connection, "SELECT seq FROM clock")[0][0])
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A current rendering at a level; `body` is empty where it was deleted."""
+
+    uuid: bytes
+    type: str
+    version: str
+    state: int
+    body: bytes
+
+
+def renderings(connection: Connection, nums: Sequence[int], level: int) -> dict[int, Rendered]:
+    """What a level sees of resources now, deleted ones among them."""
+    found: dict[int, Rendered] = {}
+    for start in range(0, len(nums), 500):
+        chunk = nums[start : start + 500]
+        sql = (
+            f"SELECT r.num, r.uuid, r.type, g.version, g.state, g.body FROM resource r JOIN rendering g ON g.resource = r.num "
+            f"WHERE r.num IN ({marks(chunk)}) AND g.to_seq = {FOREVER} AND g.lo <= : AND g.hi >= :"
+        )
+        found |= {row[0]: Rendered(bytes(row[1]), row[2], row[3], row[4], bytes(row[5])) for row in run(connection, sql, (*chunk, level, level))}
+    return found
+
+
+def stream_keys(connection: Connection, nums: Sequence[int]) -> dict[int, int]:
+    """The stream in which each resource is sent: its patient's, or one of its own where it has none."""
+    found: dict[int, int] = {}
+    for start in range(0, len(nums), 500):
+        chunk = nums[start : start + 500]
+        rows = run(connection, f"SELECT num, patient FROM resource WHERE num IN ({marks(chunk)})", chunk)
+        found |= {row[0]: row[1] if row[1] is not None else -row[0] for row in rows}
+    return found

@@ -5,11 +5,12 @@ bound the commits between which a row is current; a row that is current still ha
 since 1970 in UTC.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.schema import SchemaItem
 
 FOREVER = 2**62
+ENDED = f"to_seq < {FOREVER}"
 metadata = MetaData()
 Num = BigInteger().with_variant(Integer, "sqlite")  # sic: SQLite numbers rows itself only in a column called INTEGER
 
@@ -24,6 +25,7 @@ clock = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("restores", Integer, nullable=False),  # how often a backup was restored: versions after one are none of those before
 )
 
 entity = Table(
@@ -104,6 +106,7 @@ search_value = _clustered(
     Column("to_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("parameter", "value", "resource", "lo", "other", "from_seq"),
     Index("search_value_of_resource", "resource", "parameter"),
+    Index("search_value_ended", "to_seq", sqlite_where=text(ENDED), postgresql_where=text(ENDED)),
 )
 
 search_text = _clustered(
@@ -117,6 +120,7 @@ search_text = _clustered(
     Column("to_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("parameter", "value", "resource", "lo", "from_seq"),
     Index("search_text_of_resource", "resource", "parameter"),
+    Index("search_text_ended", "to_seq", sqlite_where=text(ENDED), postgresql_where=text(ENDED)),
 )
 
 disclosure = _clustered(
@@ -245,6 +249,7 @@ stream = Table(
     Column("worker", Text, nullable=True),
     Unique("target", "key"),
     Index("stream_ready", "target", "ready_at"),
+    Index("stream_leased", "target", "lease_until"),
 )
 
 delivery = Table(
@@ -255,6 +260,7 @@ delivery = Table(
     Column("resource", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("unsure", Boolean, nullable=False),  # an attempt was made whose outcome nobody knows
     Column("attempts", Integer, nullable=False),
     Column("next_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),

@@ -45,6 +45,7 @@ def upgrade() -> None:
     sa.Column('id', sa.SmallInteger(), autoincrement=False, nullable=False),
     sa.Column('seq', sa.BigInteger(), nullable=False),
     sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('restores', sa.Integer(), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
     op.create_table('disclosure',
@@ -115,6 +116,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('parameter', 'value', 'resource', 'lo', 'from_seq'),
     sqlite_with_rowid=False
     )
+    op.create_index('search_text_ended', 'search_text', ['to_seq'], unique=False, sqlite_where=sa.text('to_seq < 4611686018427387904'), postgresql_where=sa.text('to_seq < 4611686018427387904'))
     op.create_index('search_text_of_resource', 'search_text', ['resource', 'parameter'], unique=False)
     op.create_table('search_value',
     sa.Column('parameter', sa.Integer(), nullable=False),
@@ -128,6 +130,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('parameter', 'value', 'resource', 'lo', 'other', 'from_seq'),
     sqlite_with_rowid=False
     )
+    op.create_index('search_value_ended', 'search_value', ['to_seq'], unique=False, sqlite_where=sa.text('to_seq < 4611686018427387904'), postgresql_where=sa.text('to_seq < 4611686018427387904'))
     op.create_index('search_value_of_resource', 'search_value', ['resource', 'parameter'], unique=False)
     op.create_table('target',
     sa.Column('id', sa.Text(), nullable=False),
@@ -217,6 +220,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('num'),
     sa.UniqueConstraint('target', 'key')
     )
+    op.create_index('stream_leased', 'stream', ['target', 'lease_until'], unique=False)
     op.create_index('stream_ready', 'stream', ['target', 'ready_at'], unique=False)
     op.create_table('token',
     sa.Column('hash', sa.LargeBinary(length=32), nullable=False),
@@ -236,6 +240,7 @@ def upgrade() -> None:
     sa.Column('resource', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('unsure', sa.Boolean(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('next_at', sa.BigInteger(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
@@ -291,6 +296,7 @@ def downgrade() -> None:
     op.drop_index('token_expiry', table_name='token')
     op.drop_table('token')
     op.drop_index('stream_ready', table_name='stream')
+    op.drop_index('stream_leased', table_name='stream')
     op.drop_table('stream')
     op.drop_index('resource_of_patient', table_name='resource')
     op.drop_index('resource_of_owner', table_name='resource')
@@ -302,8 +308,10 @@ def downgrade() -> None:
     op.drop_table('timer')
     op.drop_table('target')
     op.drop_index('search_value_of_resource', table_name='search_value')
+    op.drop_index('search_value_ended', table_name='search_value', sqlite_where=sa.text('to_seq < 4611686018427387904'), postgresql_where=sa.text('to_seq < 4611686018427387904'))
     op.drop_table('search_value')
     op.drop_index('search_text_of_resource', table_name='search_text')
+    op.drop_index('search_text_ended', table_name='search_text', sqlite_where=sa.text('to_seq < 4611686018427387904'), postgresql_where=sa.text('to_seq < 4611686018427387904'))
     op.drop_table('search_text')
     op.drop_table('parameter')
     op.drop_table('milestone')

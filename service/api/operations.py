@@ -1,0 +1,159 @@
+"""Deliveries and EHRs over our API, for the integration engineer and the operator."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mappings.disclosure import Level
+from service import operating
+from service.api import envelope
+from service.api.envelope import JSON, allow, kind_of
+from service.errors import Malformed, NotFound
+from service.security.access import require_operator
+from service.store import audit, deliveries, entities, outbox, targets
+from service.store.deliveries import Delivery, Filter
+from service.web import Answer, Call
+from service.wire import encode
+
+GIVEN = ("ehr", "state", "type", "patient", "reason", "before", "limit")
+
+
+def listed(call: Call) -> Answer:
+    """GET /api/v1/deliveries?ehr=&state=&type=&patient=&reason=&before=&limit="""
+    require_operator(call.who)
+    wanted = dict(call.request.args.items())
+    with call.service.database.reading() as connection:
+        found = deliveries.listed(connection, _filter(call, connection, wanted))
+    return _page(call, found, wanted)
+
+
+def of_entity(call: Call) -> Answer:
+    """GET /api/v1/{kind}/{id}/deliveries: did it arrive, and where?"""
+    kind = kind_of(call)
+    allow(call, kind, "r")
+    with call.service.database.reading() as connection:
+        stored = envelope.look_at(call, connection, entities.get(connection, kind.name, call.args["id"]), f"{kind.name} {call.args['id'][:64]}")
+        found = deliveries.listed(connection, Filter(owner=stored.num, limit=call.service.settings.page_limit))
+    newest: dict[tuple[str, bytes], Delivery] = {}
+    for one in found:
+        newest.setdefault((one.ehr, one.uuid), one)
+    return Answer(200, encode({"items": [operating.described(d, words=True) for d in newest.values()]}), JSON)
+
+
+def one(call: Call) -> Answer:
+    """GET /api/v1/deliveries/{number}: with the log of its attempts"""
+    require_operator(call.who)
+    with call.service.database.reading() as connection:
+        found = deliveries.one(connection, _number(call))
+    if found is None:
+        raise NotFound(f"There is no delivery {call.args['number'][:20]}")
+    return Answer(200, encode(operating.described(found, words=_words(call))), JSON)
+
+
+def replay(call: Call) -> Answer:
+    """POST /api/v1/deliveries/{number}/replay: owed again, at its current content"""
+    return _changed(call, "replay")
+
+
+def cancel(call: Call) -> Answer:
+    """POST /api/v1/deliveries/{number}/cancel"""
+    return _changed(call, "cancel")
+
+
+def _changed(call: Call, action: str) -> Answer:
+    require_operator(call.who)
+    number = _number(call)
+
+    def work(tx: Connection) -> Delivery:
+        done = (deliveries.replay if action == "replay" else deliveries.cancel)(tx, [number], call.now)
+        found = deliveries.one(tx, number)
+        if found is None:
+            raise NotFound(f"There is no delivery {number}")
+        if not done:
+            states = "parked, unsupported or cancelled" if action == "replay" else "waiting, parked or unsupported"
+            raise Malformed(f"Delivery {number} is {found.state}; what can be done this with is {states}")
+        audit.record(tx, [call.event(f"{action} delivery", 200)])
+        return found
+
+    found = call.service.database.write(work)
+    call.audited = True
+    return Answer(200, encode(operating.described(found, words=_words(call))), JSON)
+
+
+def ehrs(call: Call) -> Answer:
+    """GET /api/v1/ehrs"""
+    require_operator(call.who)
+    with call.service.database.reading() as connection:
+        return Answer(200, encode({"items": operating.ehrs(connection, call.now)}), JSON)
+
+
+def ehr(call: Call) -> Answer:
+    """GET /api/v1/ehrs/{name}"""
+    require_operator(call.who)
+    return Answer(200, encode(_ehr(call)), JSON)
+
+
+def pause(call: Call) -> Answer:
+    """POST /api/v1/ehrs/{name}/pause"""
+    return _paused(call, paused=True)
+
+
+def resume(call: Call) -> Answer:
+    """POST /api/v1/ehrs/{name}/resume"""
+    return _paused(call, paused=False)
+
+
+def _paused(call: Call, *, paused: bool) -> Answer:
+    require_operator(call.who)
+
+    def work(tx: Connection) -> None:
+        operating.pause(tx, call.args["name"], paused=paused)
+        audit.record(tx, [call.event("pause ehr" if paused else "resume ehr", 200)])
+
+    call.service.database.write(work)
+    call.audited = True
+    return Answer(200, encode(_ehr(call)), JSON)
+
+
+def _ehr(call: Call) -> dict[str, Any]:
+    with call.service.database.reading() as connection:
+        found = targets.get(connection, call.args["name"])
+        if found is None:
+            raise NotFound(f"There is no EHR {call.args['name'][:40]}")
+        return operating.ehr(found, outbox.counts(connection, found.id), outbox.oldest_waiting(connection, call.now), call.now)
+
+
+def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter:
+    problems = [(name, "is not offered here") for name in sorted(set(given) - set(GIVEN))]
+    states = tuple(given["state"].split(",")) if "state" in given else ()
+    problems += [("state", f"should be of {', '.join(outbox.STATES)}") for state in states if state not in outbox.STATES]
+    for name, most in (("limit", call.service.settings.page_limit), ("before", 2**53)):
+        if name in given and not (given[name].isdecimal() and 1 <= int(given[name]) <= most):
+            problems.append((name, f"should be from 1 to {most}"))
+    if problems:
+        raise Malformed("The query cannot be carried out", problems)
+    patient = None
+    if "patient" in given:
+        patient = envelope.look_at(call, connection, entities.get(connection, "patient", given["patient"]), f"patient {given['patient'][:64]}").num
+    limit = int(given.get("limit", call.service.settings.page_size))
+    before = int(given["before"]) if "before" in given else None
+    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit)
+
+
+def _page(call: Call, found: list[Delivery], given: dict[str, str]) -> Answer:
+    headers = {}
+    if len(found) == int(given.get("limit", call.service.settings.page_size)):
+        query = "&".join(f"{name}={value}" for name, value in {**given, "before": str(found[-1].num)}.items())
+        headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{query}>; rel="next"'
+    return Answer(200, encode({"items": [operating.described(d, words=_words(call)) for d in found]}), JSON, headers)
+
+
+def _number(call: Call) -> int:
+    text = call.args["number"]
+    if not text.isdecimal() or len(text) > 15:
+        raise NotFound(f"There is no delivery {text[:20]}")
+    return int(text)
+
+
+def _words(call: Call) -> bool:
+    return call.who.level >= Level.C3

@@ -1,0 +1,110 @@
+"""Processes: the web service, a worker, the sandbox EHR."""
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from service.config import Settings, load
+
+
+class Web(BaseApplication):  # type: ignore[misc]
+    """gunicorn, in the foreground, with threads: requests wait for the database and for locks, and threads wait cheaply."""
+
+    def __init__(self, settings: Settings, **more: Any):
+        self._settings, self._more = settings, more
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self._settings
+        chosen = {
+            "bind": f"{settings.host}:{settings.port}", "workers": settings.web_workers, "threads": settings.web_threads, "worker_class": "gthread",
+            "worker_tmp_dir": _memory(), "preload_app": True, "keepalive": 75, "timeout": 60, "graceful_timeout": 20, "max_requests": 0,
+            "limit_request_line": 8190, "limit_request_fields": 60, "loglevel": "warning", "proc_name": "pathway-fhir", "backlog": 512,
+            "child_exit": _child_exit, "worker_exit": _worker_exit, **self._more,
+        }  # fmt: skip
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        from service.app import create_app
+
+        return create_app(self._settings)
+
+
+def _memory() -> str | None:
+    """gunicorn's heartbeat files in memory: on a disk that stalls, workers are taken for dead."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() and os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+
+
+def _child_exit(_server: Any, worker: Any) -> None:
+    from prometheus_client import multiprocess
+
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _worker_exit(_server: Any, worker: Any) -> None:
+    """What is still in memory is written before a process ends."""
+    app = getattr(worker, "wsgi", None)
+    service = getattr(app, "extensions", {}).get("pathway")
+    if service is not None:
+        service.close()
+
+
+@click.command()
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port to listen on.")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the APIs."""
+    settings = load(**{name: value for name, value in (("host", host), ("port", port)) if value is not None})
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        with tempfile.TemporaryDirectory(prefix="pathway-metrics-") as directory:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # before anything is counted
+            Web(settings).run()
+    else:
+        Web(settings).run()
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
+@click.option("--threads", type=click.IntRange(1, 64), help="Streams sent at the same time.")
+def work(until_idle: bool, threads: int | None) -> None:
+    """Run a worker, which sends what EHRs are owed. Any number can run side by side."""
+    from service import logs
+    from service.sync.worker import Worker
+    from service.wiring import wire
+
+    settings = load()
+    logs.set_up(settings)
+    service = wire(settings)
+    worker = Worker(service, threads=threads)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    try:
+        worker.run(until_idle=until_idle)
+    finally:
+        service.close()
+
+
+@click.command()
+@click.option("--persona", "personas", multiple=True, default=("plain", "epic"), show_default=True, help="Which EHRs to stand for.")
+@click.option("--port", type=int, default=8001, show_default=True, help="The port to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Where its records are kept; without it they are gone when it ends.")
+def sandbox(personas: tuple[str, ...], port: int, host: str, directory: Path | None) -> None:
+    """Run the sandbox: EHRs to try against, in one process."""
+    from sandbox.serve import run
+
+    try:
+        run(host, port, personas, directory)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+COMMANDS = (serve, work, sandbox)
+

@@ -1,0 +1,74 @@
+"""How commands show what they found: tables and words on a terminal, a JSON object a line everywhere else and with --json."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from service.wire import encode
+
+OK, FAILED, WRONG_USE, NOT_FOUND, REFUSED = 0, 1, 2, 3, 4  # exit codes
+console = Console(highlight=False)
+
+
+class Failure(click.ClickException):
+    """A command that did not do what it was asked, with an exit code that scripts can use."""
+
+    def __init__(self, message: str, code: int = FAILED):
+        super().__init__(message)
+        self.code = code
+
+
+def as_json() -> bool:
+    context = click.get_current_context(silent=True)
+    asked = bool(context and context.find_root().params.get("json"))
+    return asked or not sys.stdout.isatty()
+
+
+def rows(found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], title: str | None = None) -> None:
+    """A table with these columns (key -> heading), or every row whole as a line of JSON."""
+    if as_json():
+        for row in found:
+            click.echo(encode(dict(row)))
+        return
+    table = Table(*columns.values(), title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for row in found:
+        table.add_row(*(_shown(_at(row, key)) for key in columns))
+    console.print(table)
+
+
+def one(found: Mapping[str, Any]) -> None:
+    if as_json():
+        click.echo(encode(dict(found)))
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in found.items():
+        table.add_row(f"[bold]{name}[/bold]", _shown(value))
+    console.print(table)
+
+
+def done(said: str, **what: Any) -> None:
+    """What was done, in words; as JSON, what it was done to."""
+    click.echo(encode({"done": said, **what}) if as_json() else said)
+
+
+def _at(row: Mapping[str, Any], key: str) -> Any:
+    value: Any = row
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(v)}" for name, v in value.items())
+    if isinstance(value, list | tuple):
+        return "\n".join(map(_shown, value))
+    return str(value)

@@ -1,0 +1,124 @@
+"""What an operator and an integration engineer see and do, on the command line and over our API: EHRs and deliveries."""
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from mappings.disclosure import Level
+from mappings.search import PARAMETERS
+from service import disclosing
+from service.disclosing import Reader
+from service.errors import Conflict, NotFound, Unprocessable
+from service.renderings import instant, text_of
+from service.security.secrets import seal
+from service.store import copies, outbox, targets
+from service.store.clock import micros
+from service.store.copies import Copy
+from service.store.deliveries import Delivery
+from service.store.reading import numbers
+from service.store.tables import FOREVER
+from service.store.targets import Target
+from service.tenant import Tenant
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+def described(delivery: Delivery, *, words: bool) -> dict[str, Any]:
+    """A delivery as JSON. `words` are the EHR's own, which may repeat what a resource said."""
+    said: dict[str, Any] = {
+        "id": delivery.num, "ehr": delivery.ehr, "state": delivery.state, "attempts": delivery.attempts,
+        "resource": {"type": delivery.type, "id": text_of(delivery.uuid)}, "entity": {"kind": delivery.kind, "id": delivery.entity},
+        "remoteId": delivery.remote_id, "createdAt": instant(delivery.created_at), "changedAt": instant(delivery.changed_at),
+        "nextAt": instant(delivery.next_at) if delivery.state == outbox.WAITING and delivery.next_at < FOREVER else None, "replays": delivery.replays,
+        "reason": delivery.reason if words else None,
+    }  # fmt: skip
+    if delivery.log:
+        said["log"] = [
+            {"at": instant(a["at"]), "endedAt": instant(a["ended_at"]) if a["ended_at"] else None, "request": a["request"], "outcome": a["outcome"],
+             "status": a["status"], "words": a["words"] if words else None}
+            for a in delivery.log
+        ]  # fmt: skip
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, float], now: int) -> dict[str, Any]:
+    """An EHR as JSON: what it is, how it is faring, and how much is in which state."""
+    state = "paused" if target.paused else "snoozed" if target.snoozed_until > now else "open"
+    return {
+        "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
+        "organisation": target.organisation, "role": target.role, "createPeople": bool(target.settings.get("create_people")),
+        "types": sorted(target.types) if target.types else None, "state": state,
+        "snoozedUntil": instant(target.snoozed_until) if target.snoozed_until > now else None, "failures": target.failures,
+        "deliveries": {name: n for (of, name), n in sorted(counts.items()) if of == target.id},
+        "oldestWaitingSeconds": round(oldest[target.id], 1) if target.id in oldest else None,
+        "software": (target.capability or {}).get("software"),
+    }  # fmt: skip
+
+
+def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:
+    counts, oldest = outbox.counts(connection), outbox.oldest_waiting(connection, now)
+    return [ehr(target, counts, oldest, now) for target in targets.all_targets(connection)]
+
+
+def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, now: int) -> None:
+    """Registers an EHR. Consents that are already there apply to it from the start. Raises Unprocessable and Conflict."""
+    problems = _problems(found)
+    if problems:
+        raise Unprocessable("The EHR cannot be added", problems)
+    if targets.get(tx, found.id) is not None:
+        raise Conflict(f"There is an EHR {found.id} already")
+    settings = dict(found.settings)
+    if token:
+        settings["auth"] = {"type": "bearer", "token": seal(tenant, token, found.id)}
+    made = Target(**{**found.__dict__, "settings": settings})
+    targets.add(tx, made, now)
+    disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role))
+
+
+def _problems(found: Target) -> list[tuple[str, str]]:
+    problems = []
+    url = urlsplit(found.base_url)
+    if not NAME.fullmatch(found.id):
+        problems.append(("/id", "should be 1 to 40 lower-case letters, digits and hyphens"))
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+        problems.append(("/baseUrl", "should be an http or https URL without credentials, query or fragment"))
+    elif url.scheme == "http" and not (found.settings.get("private") or _loopback(url.hostname)):
+        problems.append(("/baseUrl", "should be https: what is sent is a patient's"))
+    unknown = sorted((found.types or frozenset()) - PARAMETERS.keys())
+    if unknown:
+        problems.append(("/types", f"no types that are ever sent: {', '.join(unknown)}"))
+    if not Level.C0 <= found.level <= Level.C2:
+        problems.append(("/level", "should be C0, C1 or C2: what is C3 is never sent on its own"))
+    return problems
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def pause(tx: Connection, name: str, *, paused: bool) -> None:
+    if targets.get(tx, name) is None:
+        raise NotFound(f"There is no EHR {name}")
+    targets.change(tx, name, paused=paused, **({} if paused else {"snoozed_until": 0, "failures": 0}))
+
+
+def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: str) -> None:
+    """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann."""
+    if targets.get(tx, name) is None:
+        raise NotFound(f"There is no EHR {name}")
+    type_, _, key = reference.partition("/")
+    roles = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}
+    if type_ not in roles or not key:
+        raise Unprocessable(problems=[("/resource", "should be Patient/ID, Practitioner/ID or Organization/ID")])
+    kind, role = roles[type_]
+    uuid = bytes.fromhex(tenant.ids().id(kind, key, role).replace("-", ""))
+    num = numbers(tx, [uuid]).get(uuid)
+    if num is None:
+        raise NotFound(f"There is no {kind} {key}")
+    copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"")], micros(tenant.now()))

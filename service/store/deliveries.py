@@ -1,0 +1,112 @@
+"""Deliveries as people look at them: what was delivered, what is waiting, what was refused and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from service.store.outbox import CANCELLED, PARKED, UNSUPPORTED, WAITING, owe, touch
+from service.store.reading import stream_keys
+from service.store.tables import attempt, copy, delivery, entity, resource
+
+OPEN = (WAITING, PARKED, UNSUPPORTED)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which deliveries: by EHR, state, type, patient (number) or owner (number). Newest first, after `before`."""
+
+    ehr: str | None = None
+    states: tuple[str, ...] = ()
+    type: str | None = None
+    patient: int | None = None
+    owner: int | None = None
+    reason: str | None = None
+    before: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`words` are the EHR's own of the last attempt: only for who may see everything."""
+
+    num: int
+    ehr: str
+    state: str
+    reason: str
+    attempts: int
+    type: str
+    uuid: bytes
+    kind: str
+    entity: str
+    patient: int | None
+    remote_id: str | None
+    next_at: int
+    created_at: int
+    changed_at: int
+    replays: int | None
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def listed(connection: Connection, wanted: Filter) -> list[Delivery]:
+    d, r = delivery.c, resource.c
+    query = _query().order_by(d.num.desc()).limit(wanted.limit)
+    for column, value in ((d.target, wanted.ehr), (r.type, wanted.type), (r.patient, wanted.patient), (r.owner, wanted.owner)):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.states:
+        query = query.where(d.state.in_(wanted.states))
+    if wanted.reason:
+        query = query.where(d.reason.contains(wanted.reason, autoescape=True))
+    if wanted.before is not None:
+        query = query.where(d.num < wanted.before)
+    return [_delivery(row) for row in connection.execute(query)]
+
+
+def one(connection: Connection, num: int) -> Delivery | None:
+    """A delivery with the log of its attempts."""
+    row = connection.execute(_query().where(delivery.c.num == num)).one_or_none()
+    if row is None:
+        return None
+    a = attempt.c
+    attempts = select(a.at, a.ended_at, a.request, a.outcome, a.status, a.words).where(a.delivery == num).order_by(a.num)
+    log = [dict(r._mapping) for r in connection.execute(attempts)]
+    return _delivery(row, log)
+
+
+def _query() -> Any:
+    d, r, e = delivery.c, resource.c, entity.c
+    return (
+        select(d.num, d.target, d.state, d.reason, d.attempts, d.next_at, d.created_at, d.changed_at, d.replays, r.type, r.uuid, r.patient,
+               e.kind, e.id, copy.c.remote_id)
+        .join(resource, r.num == d.resource).join(entity, e.num == r.owner)
+        .outerjoin(copy, (copy.c.target == d.target) & (copy.c.resource == d.resource))
+    )  # fmt: skip
+
+
+def _delivery(row: Any, log: list[dict[str, Any]] | None = None) -> Delivery:
+    return Delivery(
+        row.num, row.target, row.state, row.reason, row.attempts, row.type, bytes(row.uuid), row.kind, row.id, row.patient, row.remote_id,
+        row.next_at, row.created_at, row.changed_at, row.replays, log or [],
+    )  # fmt: skip
+
+
+def replay(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
+    """Owes again what is parked, unsupported or cancelled: the current content, in a new delivery linked to the old. Returns those replayed."""
+    d = delivery.c
+    done = []
+    rows = tx.execute(select(d.num, d.target, d.resource).where(d.num.in_(list(nums)), d.state.in_((PARKED, UNSUPPORTED, CANCELLED))).order_by(d.num)).all()
+    for row in rows:
+        [key] = stream_keys(tx, [row.resource]).values()
+        stream = touch(tx, row.target, [key], now)[key]
+        owe(tx, row.target, {row.resource: stream}, now, reason="Replayed", replays=row.num)
+        done.append(row.num)
+    return done
+
+
+def cancel(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
+    """Gives up what is waiting, parked or unsupported. It is owed again only when its content changes or it is replayed."""
+    d = delivery.c
+    given_up = {"state": CANCELLED, "reason": "Cancelled by an operator", "changed_at": now}
+    return list(tx.execute(update(delivery).where(d.num.in_(list(nums)), d.state.in_(OPEN)).values(**given_up).returning(d.num)).scalars())

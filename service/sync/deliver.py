@@ -1,0 +1,194 @@
+"""What is sent to an EHR, and in which order: pure. References are put into the EHR's own ids; what it lacks stays logical."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mappings.parts import system_of
+from mappings.references import references_in
+from service.store.copies import Copy
+from service.sync.outcomes import Moot, Outcome, Refused, Unsupported, Waits
+from service.wire import encode
+
+PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization", "Location"})
+UNSENT = ("id", "meta", "text")  # what the hash of what was sent leaves out, so that a release re-sends nothing
+HELD, OWED, NEVER = "held", "owed", "never"
+
+
+@dataclass(frozen=True)
+class Owed:
+    """One resource that an EHR is owed, as the EHR may see it now. `body` is None where it was deleted.
+
+    `gone` says that we no longer yield it: it was deleted or entered in error. Without a type the EHR may not know of it.
+    """
+
+    delivery: int
+    resource: int
+    uuid: str
+    type: str
+    version: str
+    level: int
+    attempts: int
+    body: dict[str, Any] | None
+    unsure: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a referred-to resource stands at the EHR: held under an id, owed, or never to be there."""
+
+    state: str
+    resource: int
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is to be sent. `remote` is the copy to update, None to create."""
+
+    owed: Owed
+    body: dict[str, Any]
+    digest: bytes
+    remote: Copy | None
+    unresolved: tuple[int, ...] = ()  # what it refers to logically until that is held
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an EHR says that it can do (its CapabilityStatement): interactions and conditional create by type."""
+
+    interactions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    conditional_create: frozenset[str] = frozenset()
+    searched_by_identifier: frozenset[str] = frozenset()
+    versioned: frozenset[str] = frozenset()
+
+    def can(self, type_: str, interaction: str) -> bool:
+        return interaction in self.interactions.get(type_, frozenset())
+
+
+def abilities(statement: Mapping[str, Any]) -> Abilities:
+    """What a CapabilityStatement allows, read without trusting its shape."""
+    interactions: dict[str, frozenset[str]] = {}
+    conditional, searched, versioned = set(), set(), set()
+    for rest in statement.get("rest") or []:
+        for found in rest.get("resource") or []:
+            type_ = str(found.get("type"))
+            interactions[type_] = frozenset(str(i.get("code")) for i in found.get("interaction") or [])
+            if found.get("conditionalCreate") is True:
+                conditional.add(type_)
+            if any(p.get("name") == "identifier" for p in found.get("searchParam") or []):
+                searched.add(type_)
+            if found.get("versioning") in ("versioned", "versioned-update"):
+                versioned.add(type_)
+    return Abilities(interactions, frozenset(conditional), frozenset(searched), frozenset(versioned))
+
+
+def in_order(owed: Iterable[Owed]) -> list[Owed]:
+    """What is referred to before what refers to it. References make no circle, so there is always a next one."""
+    waiting = {one.uuid: one for one in owed}
+    needs = {one.uuid: _needed(one) & waiting.keys() - {one.uuid} for one in waiting.values()}
+    found: list[Owed] = []
+    placed: set[str] = set()
+    while waiting:
+        ready = [uuid for uuid in waiting if needs[uuid] <= placed] or list(waiting)
+        for uuid in ready:
+            found.append(waiting.pop(uuid))
+            placed.add(uuid)
+    return found
+
+
+def _needed(one: Owed) -> set[str]:
+    if one.body is None:
+        return set()
+    return {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in(one.body)}
+
+
+def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], *, create_people: bool) -> Ready | Outcome:
+    """What to send for a resource, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
+    held = remote is not None and remote.remote_id is not None
+    refusal = _able(owed, held, able, create_people=create_people)
+    if refusal is not None:
+        return refusal
+    if owed.body is None:
+        return Ready(owed, {}, b"", remote)
+    body = {name: value for name, value in owed.body.items() if name not in ("id", "meta")}
+    missing: list[int] = []
+    unresolved: list[int] = []
+    for path, reference, strong in references_in(owed.body):
+        type_, _, uuid = str(reference.get("reference", "")).partition("/")
+        if not uuid:
+            continue
+        there = stands(type_, uuid)
+        if there.state == HELD:
+            body = put(body, path, {**reference, "reference": f"{type_}/{there.remote_id}"})
+        elif strong and there.state == OWED:
+            missing.append(there.resource)
+        elif strong:
+            return Refused(f"{path} refers to a {type_} that this EHR does not take")
+        else:
+            body = put(body, path, logical(type_, uuid, reference))
+            unresolved += [there.resource] if there.state == OWED else []
+    if missing:
+        return Waits(tuple(missing), "Waits for what it refers to")
+    meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
+    made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
+    return Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)))
+
+
+def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:
+    if not owed.type:
+        return Moot("Withheld from this EHR since it was owed")
+    if owed.gone and not held:
+        return Moot("Gone before it was ever sent")
+    if owed.body is None:
+        return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")
+    if owed.type in PEOPLE and not held and not create_people:
+        return Refused("People and places are matched, not created: link it to the EHR's own")
+    if not able.can(owed.type, "update" if held else "create"):
+        return Unsupported(f"This EHR does not take {owed.type}" + (" once it is there" if held else ""))
+    return None
+
+
+def put(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The body with another value at a FHIRPath such as Encounter.participant[0].individual; the given body is not changed."""
+    steps: list[str | int] = []
+    for name in path.split(".")[1:]:
+        plain, _, index = name.partition("[")
+        steps.append(plain)
+        steps += [int(n) for n in index.rstrip("]").split("][")] if index else []
+    changed: dict[str, Any] = _put(body, steps, value)
+    return changed
+
+
+def _put(node: Any, steps: list[str | int], value: Any) -> Any:
+    if not steps:
+        return value
+    step = steps[0]
+    if isinstance(step, int):
+        return [_put(one, steps[1:], value) if n == step else one for n, one in enumerate(node)]
+    return {**node, step: _put(node[step], steps[1:], value)}
+
+
+def logical(type_: str, uuid: str, reference: dict[str, Any]) -> dict[str, Any]:
+    """A reference by our identifier, for a receiver that does not hold it (yet)."""
+    kept = {name: value for name, value in reference.items() if name != "reference"}
+    return {**kept, "type": type_, "identifier": identifier_of(type_, uuid)}
+
+
+def identifier_of(type_: str, uuid: str) -> dict[str, str]:
+    return {"system": system_of(type_), "value": uuid}
+
+
+def our_identifier(body: Mapping[str, Any]) -> dict[str, str] | None:
+    """The identifier of ours by which an EHR can find this resource again: the first that it carries."""
+    found = body.get("identifier")
+    for one in found if isinstance(found, list) else [found]:
+        if isinstance(one, dict) and str(one.get("system", "")).startswith(system_of("")):
+            return {"system": one["system"], "value": one["value"]}
+    return None
+
+
+def digest(body: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(encode({name: value for name, value in body.items() if name not in UNSENT})).digest()

@@ -1,0 +1,157 @@
+"""What can come of a send, as types: `match` on them. How an HTTP answer becomes one is decided in one table."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+PERMANENT = frozenset({400, 403, 404, 405, 406, 410, 411, 413, 414, 415, 421, 422, 428, 431, 451, 501})
+WORDS_LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The EHR has it. `remote_version` is its ETag as it came; `seen` its own answer, where it gave one."""
+
+    remote_id: str | None
+    remote_version: str | None
+    status: int
+    seen: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """Nothing was sent: the EHR holds just this already."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Not now. `kind` names the policy; `retry_after` is the header as it came, and means the whole target."""
+
+    kind: str
+    words: str
+    status: int | None = None
+    retry_after: str | None = None
+    snoozes: bool = False
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Not this: permanent, with the EHR's words."""
+
+    words: str
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """Nobody knows whether the EHR has it: look before anything is sent again."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Waits:
+    """It makes no sense at the EHR before something else is there."""
+
+    wants: tuple[int, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class Moot:
+    """There is nothing to tell this EHR any more: withheld since it was owed, or gone before it was ever sent."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The EHR says itself that it does not take this."""
+
+    words: str
+
+
+Outcome = Delivered | Held | Retry | Refused | Unsure | Waits | Moot | Unsupported
+SENT = (Delivered, Retry, Refused, Unsure)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer of an EHR."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
+    def json(self) -> dict[str, Any] | None:
+        """The body where it is a JSON object; EHRs answer with empty bodies and with text/html too."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def judged(reply: Reply, *, updating: bool) -> Outcome:
+    """What an answer to a create or an update means."""
+    status, words = reply.status, words_of(reply)
+    if status in (200, 201, 202, 204):
+        return _succeeded(reply, words)
+    if 300 <= status < 400:
+        return Refused(f"The EHR redirects writes, which are not followed ({status})", status)
+    if status == 401:
+        return Retry("auth", words or "The EHR does not accept our token", status)
+    if status in (429, 503):
+        return Retry("transient", words or "The EHR asks us to wait", status, reply.header("Retry-After"), snoozes=True)
+    if status in (409, 412):
+        # Oracle answers 409 where others answer 412 to a version that is not the newest.
+        return Retry("conflict", words or "The EHR holds another version", status) if updating else Refused(words or "Several match our identifier", status)
+    if status in PERMANENT or status < 500:
+        return Refused(words or f"The EHR refuses it ({status})", status)
+    return Retry("transient", words or f"The EHR failed ({status})", status)
+
+
+def _succeeded(reply: Reply, words: str) -> Outcome:
+    found = reply.json()
+    if found is not None and found.get("resourceType") == "OperationOutcome" and _fatal(found):
+        return Refused(words, reply.status)
+    location = reply.header("Location") or reply.header("Content-Location")
+    remote_id = id_in(location) or (found.get("id") if found and found.get("resourceType") != "OperationOutcome" else None)
+    version = reply.header("ETag") or _version(found)
+    return Delivered(remote_id, version, reply.status, found if found and found.get("resourceType") != "OperationOutcome" else None)
+
+
+def _fatal(outcome: dict[str, Any]) -> bool:
+    return any(issue.get("severity") in ("error", "fatal") for issue in outcome.get("issue") or [] if isinstance(issue, dict))
+
+
+def _version(found: dict[str, Any] | None) -> str | None:
+    version = ((found or {}).get("meta") or {}).get("versionId")
+    return f'W/"{version}"' if isinstance(version, str) else None
+
+
+def id_in(location: str | None) -> str | None:
+    """The resource id in a Location: absolute or relative, with or without a version at its end."""
+    if not location:
+        return None
+    parts = location.split("?")[0].rstrip("/").split("/")
+    if "_history" in parts:
+        parts = parts[: parts.index("_history")]
+    return parts[-1] if len(parts) > 1 and parts[-1] else None
+
+
+def words_of(reply: Reply) -> str:
+    """The EHR's own words: the issues of an OperationOutcome, else the beginning of whatever it said."""
+    found = reply.json()
+    if found is not None and found.get("resourceType") == "OperationOutcome":
+        said = []
+        for issue in found.get("issue") or []:
+            if isinstance(issue, dict):
+                text = issue.get("diagnostics") or (issue.get("details") or {}).get("text") or issue.get("code") or ""
+                where = ", ".join(issue.get("expression") or issue.get("location") or [])
+                said.append(f"{where}: {text}" if where else str(text))
+        return "; ".join(said)[:WORDS_LIMIT]
+    return reply.body[:300].decode("utf-8", "replace").strip()

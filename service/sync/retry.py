@@ -1,0 +1,59 @@
+"""When a delivery is tried again: pure, from the outcome and the attempts so far."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+SECOND = 1_000_000
+SHORTEST_SNOOZE, LONGEST_SNOOZE = 1 * SECOND, 5 * 60 * SECOND  # an EHR has asked for five hours; we look again after five minutes
+BREAKER_OPENS = 5  # failures in a row
+BREAKER_SECONDS = (10, 20, 40, 80, 160, 300)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Full jitter: a wait between nothing and `first` doubled by every attempt, up to `longest`; parked after `attempts`."""
+
+    first: int
+    longest: int
+    attempts: int
+
+
+POLICIES = {
+    "transient": Policy(2 * SECOND, 300 * SECOND, 12),
+    "auth": Policy(30 * SECOND, 900 * SECOND, 8),
+    "conflict": Policy(1 * SECOND, 30 * SECOND, 4),
+    "unsure": Policy(2 * SECOND, 120 * SECOND, 10),
+}
+
+
+def next_attempt_at(now: int, kind: str, attempts: int, rng: random.Random) -> int | None:
+    """When to try again, in microseconds; None once the policy's attempts are used up."""
+    policy = POLICIES[kind]
+    if attempts >= policy.attempts:
+        return None
+    return now + int(rng.uniform(0, min(policy.longest, policy.first * 2 ** min(attempts, 20))))
+
+
+def snooze_until(now: int, retry_after: str | None, failures: int) -> int:
+    """Until when a target is left alone: as it asks (seconds, fractions of them, or a date), within bounds, else by the breaker."""
+    asked = _asked(now, retry_after)
+    if asked is None:
+        return now + BREAKER_SECONDS[min(failures, len(BREAKER_SECONDS) - 1)] * SECOND
+    return now + max(SHORTEST_SNOOZE, min(LONGEST_SNOOZE, asked))
+
+
+def _asked(now: int, retry_after: str | None) -> int | None:
+    if not retry_after:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(retry_after)
+        except (ValueError, TypeError):
+            return None
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+        return int((when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND) - now
+    return int(seconds * SECOND) if 0 <= seconds < 1e9 else LONGEST_SNOOZE

@@ -1,0 +1,195 @@
+"""FHIR REST as R4 describes it: create once, update the version that we know, and look before doing anything twice.
+
+| what R4 says (3.1.0)                             | what is done                                                                  |
+| ------------------------------------------------ | ----------------------------------------------------------------------------- |
+| If-None-Exist: 0 creates, 1 is 200, more is 412  | create by our identifier; what was there already is compared, and updated     |
+| no conditional create                            | search by our identifier, then create                                         |
+| If-Match with the version that is known          | update; 409 and 412 alike: read, compare, and send again or give up           |
+| an answer may be empty, or no JSON               | success is the status; the id is in Location                                  |
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from mappings.element import keeps
+from service.sync.deliver import UNSENT, Abilities, Ready, our_identifier
+from service.sync.outcomes import Delivered, Outcome, Refused, Reply, Retry, Unsure, judged
+from service.sync.transport import Interrupted, Line, NotReached
+from service.wire import encode
+
+FHIR_JSON = "application/fhir+json"
+
+
+# sic: R4 gives these no search by identifier; they are looked for by what they are about, and told by our words in them.
+OTHERWISE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "AdverseEvent": lambda body: f"subject={_quoted(body['subject']['reference'])}",
+    "Provenance": lambda body: f"target={_quoted(next((t['reference'] for t in body['target'] if 'reference' in t), ''))}",
+}
+
+
+class Rest:
+    """One EHR, spoken to over one line. `authorize` gives the headers that let us in."""
+
+    def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]]):
+        self._base, self._line, self._authorize = base_url.rstrip("/"), line, authorize
+
+    def statement(self) -> Mapping[str, Any]:
+        """Its CapabilityStatement. Raises NotReached, Interrupted, or ValueError for an answer that is none."""
+        reply = self._call("GET", "/metadata")
+        found = reply.json()
+        if reply.status != 200 or found is None or found.get("resourceType") != "CapabilityStatement":
+            raise ValueError(f"metadata is answered with {reply.status} and no CapabilityStatement")
+        return found
+
+    def deliver(self, ready: Ready, able: Abilities) -> Outcome:
+        """Brings the EHR to hold what is ready, and says what came of it."""
+        try:
+            if ready.owed.body is None:
+                return self._delete(ready)
+            if ready.remote is not None:
+                return self._update(ready)
+            return self._create(ready, able)
+        except NotReached as error:
+            return Retry("transient", f"The EHR is not reached: {error}")
+        except Interrupted as error:
+            return Unsure(f"The answer was lost: {error}")
+
+    def delete(self, type_: str, remote_id: str) -> Outcome:
+        reply = self._call("DELETE", f"/{type_}/{remote_id}")
+        return Delivered(None, None, reply.status) if reply.status in (200, 202, 204, 404, 410) else judged(reply, updating=True)
+
+    def _delete(self, ready: Ready) -> Outcome:
+        assert ready.remote is not None and ready.remote.remote_id is not None, "only what is held is deleted"
+        return self.delete(ready.owed.type, ready.remote.remote_id)
+
+    # --- create
+
+    def _create(self, ready: Ready, able: Abilities) -> Outcome:
+        type_, identifier = ready.owed.type, our_identifier(ready.body)
+        if identifier is not None and type_ in able.searched_by_identifier:
+            if type_ in able.conditional_create:
+                return self._create_conditionally(ready, identifier)
+            return self._create_after(self._found(type_, identifier), ready)
+        look = OTHERWISE.get(type_)
+        if look is not None and (ready.owed.unsure or identifier is not None):
+            return self._create_after(self._found_by(type_, look(ready.body), ready), ready)
+        if ready.owed.unsure:
+            return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
+        return judged(self._call("POST", f"/{type_}", ready.body), updating=False)
+
+    def _create_after(self, found: list[dict[str, Any]] | Outcome, ready: Ready) -> Outcome:
+        """Creates what a search did not find; brings what it found up to date; gives up where it found several."""
+        if not isinstance(found, list):
+            return found
+        if len(found) > 1:
+            return Refused(f"Several there are this one: {', '.join(str(one.get('id')) for one in found)}")
+        if found:
+            return self._existing(ready, str(found[0].get("id")))
+        return judged(self._call("POST", f"/{ready.owed.type}", ready.body), updating=False)
+
+    def _create_conditionally(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
+        condition = f"identifier={identifier['system']}|{identifier['value']}"
+        reply = self._call("POST", f"/{ready.owed.type}", ready.body, {"If-None-Exist": condition})
+        outcome = judged(reply, updating=False)
+        if reply.status != 200 or not isinstance(outcome, Delivered):
+            return outcome
+        return self._existing(ready, outcome.remote_id) if outcome.remote_id else self._existing_by_search(ready, identifier)
+
+    def _existing_by_search(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
+        found = self._found(ready.owed.type, identifier)
+        if not isinstance(found, list):
+            return found
+        return self._existing(ready, str(found[0].get("id"))) if len(found) == 1 else Refused(f"{len(found)} there have our identifier")
+
+    def _existing(self, ready: Ready, remote_id: str) -> Outcome:
+        """What an attempt before this one created: compared, and brought up to date where it differs."""
+        reply = self._call("GET", f"/{ready.owed.type}/{remote_id}", headers={"Cache-Control": "no-cache"})
+        theirs = body_of(reply)
+        if reply.status != 200 or theirs is None:
+            return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read")
+        if same(theirs, ready.body):
+            return Delivered(remote_id, reply.header("ETag"), 200, theirs)
+        return self._put(ready, remote_id, reply.header("ETag"))
+
+    def _found(self, type_: str, identifier: Mapping[str, str]) -> list[dict[str, Any]] | Outcome:
+        found = self._searched(type_, f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}")
+        return [e for e in found if our_identifier(e) == dict(identifier)] if isinstance(found, list) else found
+
+    def _found_by(self, type_: str, query: str, ready: Ready) -> list[dict[str, Any]] | Outcome:
+        """What R4 gives no search by identifier for, told by what it says of itself."""
+        found = self._searched(type_, query)
+        mine = _source(ready.body)
+        return [e for e in found if _source(e) == mine] if isinstance(found, list) else found
+
+    def _searched(self, type_: str, query: str) -> list[dict[str, Any]] | Outcome:
+        reply = self._call("GET", f"/{type_}?{query}", headers={"Cache-Control": "no-cache"})
+        found = body_of(reply)
+        if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
+            return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
+        entries = [e.get("resource") for e in found.get("entry") or [] if (e.get("search") or {}).get("mode") != "outcome"]
+        return [e for e in entries if isinstance(e, dict) and e.get("resourceType") == type_]
+
+    # --- update
+
+    def _update(self, ready: Ready) -> Outcome:
+        remote = ready.remote
+        assert remote is not None and remote.remote_id is not None
+        if ready.owed.unsure:
+            return self._existing(ready, remote.remote_id)
+        outcome = self._put(ready, remote.remote_id, remote.remote_version)
+        if isinstance(outcome, Retry) and outcome.kind == "conflict":
+            return self._after_conflict(ready, remote.remote_id, remote.seen_hash)
+        return outcome
+
+    def _put(self, ready: Ready, remote_id: str, version: str | None) -> Outcome:
+        match = {"If-Match": version} if version else {}
+        outcome = judged(self._call("PUT", f"/{ready.owed.type}/{remote_id}", {**ready.body, "id": remote_id}, match), updating=True)
+        return Delivered(remote_id, outcome.remote_version, outcome.status, outcome.seen) if isinstance(outcome, Delivered) else outcome
+
+    def _after_conflict(self, ready: Ready, remote_id: str, seen_before: bytes | None) -> Outcome:
+        """The EHR holds another version: ours already, the one that we saw under another number, or somebody else's change."""
+        reply = self._call("GET", f"/{ready.owed.type}/{remote_id}", headers={"Cache-Control": "no-cache"})
+        theirs = body_of(reply)
+        if reply.status != 200 or theirs is None:
+            return judged(reply, updating=True)
+        if same(theirs, ready.body):
+            return Delivered(remote_id, reply.header("ETag"), 200, theirs)
+        if seen_before is not None and seen_hash(theirs) == seen_before:
+            return self._put(ready, remote_id, reply.header("ETag"))
+        return Refused("It was changed at the EHR since we last sent it", 412)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+        content = {"Content-Type": FHIR_JSON, "Prefer": "return=representation"} if body is not None else {}
+        given = {**self._authorize(), **content, **(headers or {})}
+        return self._line.call(method, f"{self._base}{path}", given, encode(body) if body is not None else None)
+
+
+def body_of(reply: Reply) -> dict[str, Any] | None:
+    try:
+        found = json.loads(reply.body, parse_float=Decimal)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether all that we say is there; an EHR may add to it."""
+    return keeps(dict(theirs), {name: value for name, value in ours.items() if name not in UNSENT})
+
+
+def seen_hash(theirs: Mapping[str, Any]) -> bytes:
+    """A hash of the EHR's own answer, without what it changes by itself."""
+    return hashlib.sha256(json.dumps({n: v for n, v in theirs.items() if n not in UNSENT}, sort_keys=True, default=str).encode()).digest()
+
+
+def _source(body: Mapping[str, Any]) -> Any:
+    """Our words by which a resource is known without a search by identifier: its own identifier, or that of its source."""
+    return our_identifier(body) or [(e.get("what") or {}).get("identifier") for e in body.get("entity") or []]
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

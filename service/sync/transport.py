@@ -1,0 +1,191 @@
+"""Calls to EHRs: no credentials but ours, no redirects, no more bytes than a resource has, and a deadline that closes the socket.
+
+A read timeout alone does not end a call: an EHR that drips one header a second held a "one second" request for ten (measured).
+So a watchdog shuts the connection's socket when the total time is up.
+"""
+
+import heapq
+import ipaddress
+import itertools
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from service.sync.outcomes import Reply
+
+MOST_BYTES = 10_000_000
+_calling = threading.local()
+
+
+class NotReached(Exception):
+    """The call ended before the EHR can have acted on it."""
+
+
+class Interrupted(Exception):
+    """The call was sent and its answer lost: the EHR may have acted on it."""
+
+
+class NotPublic(OSError):
+    """The EHR's address is a private one, and this target is not allowed that."""
+
+
+def _connected(connection: Any) -> None:
+    """Refuses a peer at an address that the target may not have: checked on the connected socket, so no name can lie."""
+    address = ipaddress.ip_address(connection.sock.getpeername()[0].split("%")[0])
+    if not getattr(_calling, "private", False) and not address.is_global:
+        connection.close()
+        raise NotPublic(f"{address} is no public address")
+
+
+def _sending(connection: Any) -> None:
+    _calling.sent = True
+    _calling.connection = connection
+
+
+class _Http(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _connected(self)
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _sending(self)
+        super().endheaders(*args, **kwargs)
+
+
+class _Https(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _connected(self)
+
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _sending(self)
+        super().endheaders(*args, **kwargs)
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class Watchdog:
+    """Shuts sockets whose time is up. One thread for a process."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int]] = []
+        self._armed: dict[int, Any] = {}
+        self._count, self._change = itertools.count(), threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def arm(self, seconds: float) -> int:
+        with self._change:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            number = next(self._count)
+            self._armed[number] = _calling.__dict__
+            heapq.heappush(self._due, (time.monotonic() + seconds, number))
+            self._change.notify()
+            return number
+
+    def disarm(self, number: int) -> bool:
+        """Whether the call ended in time."""
+        with self._change:
+            return self._armed.pop(number, None) is not None
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while not self._due:
+                    self._change.wait()
+                at, number = self._due[0]
+                left = at - time.monotonic()
+                if left > 0:
+                    self._change.wait(left)
+                    continue
+                heapq.heappop(self._due)
+                calling = self._armed.pop(number, None)
+            if calling is not None:
+                self._shut(calling.get("connection"))
+
+    @staticmethod
+    def _shut(connection: Any) -> None:
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+_watchdog = Watchdog()
+
+
+class Line:
+    """A line to one EHR for one thread: its connections are kept and used again."""
+
+    def __init__(self, *, private: bool, seconds: float):
+        self._private, self._seconds = private, seconds
+        self._session = requests.Session()
+        self._session.trust_env = False  # sic: a .netrc on the machine replaced our token
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+
+    def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
+        """One HTTP call. Raises NotReached or Interrupted, which make the difference between trying again and looking first."""
+        _calling.private, _calling.sent, _calling.connection = self._private, False, None
+        number = _watchdog.arm(self._seconds)
+        try:
+            with self._session.request(
+                method, url, headers={"Accept": "application/fhir+json", "User-Agent": "pathway-fhir", **headers}, data=body,
+                timeout=(min(5.0, self._seconds), self._seconds), allow_redirects=False, stream=True,
+            ) as answer:  # fmt: skip
+                content = self._content(answer)
+                return Reply(answer.status_code, dict(answer.headers), content)
+        except (requests.RequestException, OSError, ValueError) as error:
+            timely = _watchdog.disarm(number)
+            said = _said(error) if timely else f"no answer within {self._seconds:g} s"
+            raise (Interrupted if _calling.sent else NotReached)(said) from None
+        finally:
+            _watchdog.disarm(number)
+
+    @staticmethod
+    def _content(answer: requests.Response) -> bytes:
+        """The body, up to a limit that counts what comes out of its compression."""
+        found = bytearray()
+        for chunk in answer.iter_content(65_536):
+            found += chunk
+            if len(found) > MOST_BYTES:
+                raise ValueError("the answer is too large")
+        return bytes(found)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _said(error: BaseException) -> str:
+    """What went wrong, without URLs: a refused address by its words, all else by its kind."""
+    seen: BaseException | None = error
+    while seen is not None:
+        for found in (seen, *seen.args):
+            if isinstance(found, NotPublic):
+                return str(found)
+        seen = seen.__cause__ or seen.__context__
+    return type(error).__name__

@@ -1,0 +1,170 @@
+"""The worker: leases streams, sends each on a thread of its own, keeps its leases, and does the small things that time brings.
+
+Any number of workers run side by side; they coordinate through the database and nothing else. One that is told to stop finishes
+what it is sending, settles it and gives its streams back; one that is killed loses its leases within seconds.
+"""
+
+import os
+import random
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from secrets import token_hex
+
+from sqlalchemy import Connection, delete, insert, select
+
+from service.security import clients
+from service.store import audit, maintenance, streams, targets
+from service.store.clock import micros
+from service.store.streams import Lease
+from service.store.tables import idempotency, jti, token, worker
+from service.sync import ehrs
+from service.sync.sending import Stream, send_stream
+from service.sync.targets.rest import Rest
+from service.sync.timers import follow_timers
+from service.sync.transport import Interrupted, Line, NotReached
+from service.tenant import derived
+from service.wiring import Service
+
+LEASE = 5 * 1_000_000  # microseconds: a dead worker's streams are free again after so long
+RENEW_EVERY = 1.0
+IDLE = (0.05, 0.5)  # seconds between looks while nothing is due: soon at first, then less often
+UNREACHED = 15 * 1_000_000
+
+
+class Worker:
+    def __init__(self, service: Service, *, threads: int | None = None):
+        self.service, self.id = service, f"{socket.gethostname()[:40]}-{os.getpid()}-{token_hex(3)}"
+        self._threads = threads or service.settings.worker_threads
+        self._stop = threading.Event()
+        self._active: dict[int, tuple[Lease, Future[int]]] = {}
+        self._lines = threading.local()
+        self._all_lines: list[Line] = []
+        self.sent = 0
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def run(self, *, until_idle: bool = False) -> int:
+        """Works until it is stopped, or with `until_idle` until nothing is due or under way. Returns how many were sent."""
+        self._register()
+        idle, chores_at = IDLE[0], 0.0
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="stream") as pool:
+            while not self._stop.is_set():
+                if time.monotonic() >= chores_at:
+                    self._keep_leases()
+                    self._chores()
+                    chores_at = time.monotonic() + RENEW_EVERY
+                self._reap()
+                leased = self._lease(pool)
+                if leased or self._active:
+                    idle = IDLE[0]
+                elif until_idle:
+                    break
+                self._stop.wait(0.002 if leased else 0.005 if self._active else idle)
+                idle = idle if self._active else min(IDLE[1], idle * 1.5)
+            while self._active:
+                self._keep_leases()
+                self._reap(wait=0.2)
+        for line in self._all_lines:
+            line.close()
+        self.service.database.write(lambda tx: tx.execute(delete(worker).where(worker.c.id == self.id)))
+        return self.sent
+
+    # --- streams
+
+    def _lease(self, pool: ThreadPoolExecutor) -> int:
+        free = self._threads - len(self._active)
+        if free <= 0:
+            return 0
+        now = self._now()
+        with self.service.database.glance() as connection:
+            if not streams.any_due(connection, now):
+                return 0
+        leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + LEASE, free))
+        if leases:
+            with self.service.database.glance() as connection:
+                by_id = {target.id: target for target in targets.all_targets(connection)}
+        for lease in leases:
+            self._active[lease.stream] = (lease, pool.submit(self._send, lease, by_id[lease.target]))
+        return len(leases)
+
+    def _send(self, lease: Lease, target: targets.Target) -> int:
+        ehr = self._ehr(target)
+        try:
+            able = ehrs.able(self.service, target, ehr, self._now())
+        except (NotReached, Interrupted, ValueError) as error:
+            self.service.log.warning("ehr_says_nothing", ehr=target.id, error=str(error)[:200])
+            self._leave_alone(lease, target)
+            return 0
+        return send_stream(Stream(self.service, lease, target, ehr, able, self._stop.is_set, random.Random()))  # noqa: S311 (jitter)
+
+    def _leave_alone(self, lease: Lease, target: targets.Target) -> None:
+        """An EHR that does not even say what it can do is asked again later; nothing of its streams is an attempt."""
+        now = self._now()
+
+        def work(tx: Connection) -> None:
+            targets.change(tx, target.id, snoozed_until=now + UNREACHED, failures=target.failures + 1)
+            streams.release(tx, lease, now)
+
+        self.service.database.write(work)
+
+    def _ehr(self, target: targets.Target) -> Rest:
+        kept: dict[tuple[str, str, str], Rest] = self._lines.__dict__.setdefault("kept", {})
+        key = (target.id, target.base_url, str(target.settings))
+        if key not in kept:
+            kept[key], line = ehrs.rest(self.service.tenant, self.service.settings, target)
+            self._all_lines.append(line)
+        return kept[key]
+
+    def _reap(self, wait: float = 0) -> None:
+        for num, (_, future) in list(self._active.items()):
+            if wait and not future.done():
+                time.sleep(wait)
+            if future.done():
+                del self._active[num]
+                error = future.exception()
+                if error is not None:
+                    self.service.log.error("stream_failed", stream=num, error=type(error).__name__)
+                else:
+                    self.sent += future.result()
+
+    def _keep_leases(self) -> None:
+        leases = [lease for lease, _ in self._active.values()]
+        if leases:
+            self.service.database.write(lambda tx: streams.renew(tx, leases, self._now() + LEASE))
+
+    # --- what time brings
+
+    def _register(self) -> None:
+        now = self._now()
+        self.service.database.write(lambda tx: tx.execute(insert(worker).values(id=self.id, started_at=now, seen_at=now)))
+
+    def _chores(self) -> None:
+        """Once a second: consents that began or ended, the audit's seal, what is past its time, and a sign of life."""
+        now = self._now()
+        with self.service.database.glance() as connection:
+            work = maintenance.due(connection, now, self.service.settings.page_seconds)
+        if work.timers:
+            self.service.database.write(lambda tx: follow_timers(tx, now))
+        if work.unsealed:
+            key = derived(self.service.tenant.secret, "audit")
+            sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
+            if sealed is not None:
+                self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
+        if work.milestone:
+            self.service.database.write(lambda tx: self._sweep(tx, now))
+
+    def _sweep(self, tx: Connection, now: int) -> None:
+        maintenance.sweep(tx, now, self.service.settings.page_seconds)
+        clients.forget_expired(tx, (jti, token, idempotency), now - 3_600_000_000)
+        maintenance.seen(tx, self.id, now)
+
+    def _now(self) -> int:
+        return micros(self.service.tenant.now())
+
+
+def workers(connection: Connection) -> list[tuple[str, int]]:
+    """(id, last sign of life) of the workers that have registered and not ended."""
+    return [(row.id, row.seen_at) for row in connection.execute(select(worker).order_by(worker.c.started_at))]
