@@ -22,6 +22,12 @@ def concept(*codings: Coding, text: str | None = None) -> dict[str, Any]:
     return {"coding": list(codings), "text": text} if text else {"coding": list(codings)}
 
 
+def codings_of(value: Any) -> list[dict[str, Any]]:
+    """The codings of a CodeableConcept, as far as it is one."""
+    found = value.get("coding") if isinstance(value, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
 class Codes:
     """Our terms and their codes, in the order in which the docs show them. The first coding of a term is the one we stand by."""
 
@@ -72,19 +78,23 @@ class Codes:
 
     def term_of_coding(self, coded: Any) -> Term:
         """Our term for a Coding. Raises ValueError."""
-        found = self._terms.get((coded.get("system"), coded.get("code"))) if isinstance(coded, dict) else None
+        found = self._term(coded) if isinstance(coded, dict) else None
         if found is None:
             raise ValueError(f"no code of {self.name} that we know: {_shown(coded)}")
         return found
 
     def term_of_concept(self, value: Any) -> Term:
         """Our term for a CodeableConcept: all of its codings that we know have to agree. Raises ValueError."""
-        codings = value.get("coding") if isinstance(value, dict) else None
-        known = {self._terms.get((c.get("system"), c.get("code"))) for c in codings or [] if isinstance(c, dict)} - {None}
+        codings = codings_of(value)
+        known = {self._term(one) for one in codings} - {None}
         if len(known) != 1:
             problem = f"codes of {self.name} that contradict each other" if known else f"no code of {self.name} that we know"
-            raise ValueError(f"{problem}: {'; '.join(_shown(c) for c in codings or [])}")
+            raise ValueError(f"{problem}: {'; '.join(_shown(c) for c in codings)}")
         return known.pop()  # type: ignore[return-value]
+
+    def _term(self, coded: dict[str, Any]) -> Term | None:
+        system, code = coded.get("system"), coded.get("code")
+        return self._terms.get((system, code)) if isinstance(code, str) and isinstance(system, str | None) else None
 
 
 def _shown(coded: Any) -> str:

@@ -24,6 +24,7 @@ from mappings import codes
 from mappings.code_table import HL7, OURS, own, table
 from mappings.datatypes import boolean, code, coding, concept, extension, extension_of, moment, string
 from mappings.disclosure import C0, C1, C3
+from mappings.element import identifier_of, reference_of
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Key, Pattern, To, record
@@ -125,9 +126,9 @@ class SignedBy(Element):
 
 
 def _signed_by(value: Any) -> str:
-    if isinstance(value, dict) and str(value.get("reference", "")).startswith("Patient/"):
+    if reference_of(value).startswith("Patient/"):
         return "patient"
-    if isinstance(value, dict) and (value.get("type") == "RelatedPerson" or str(value.get("reference", "")).startswith("RelatedPerson/")):
+    if value.get("type") == "RelatedPerson" or reference_of(value).startswith("RelatedPerson/"):
         return "representative"
     raise ValueError("should be the patient or a representative")
 
@@ -135,6 +136,7 @@ def _signed_by(value: Any) -> str:
 class Actor(Element):
     """provision.actor: R4 wants a role and a reference of each, so a recipient known by its role alone is named by it."""
 
+    wants = dict
     says = True
     ANY: Fhir = {"type": "Organization", "display": "Any in this role"}
 
@@ -156,9 +158,9 @@ class Actor(Element):
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         if "extension" in value:
-            self.role.read(value["extension"], f"{at}.extension", into, of)
-        if "identifier" in (value.get("reference") or {}):
-            self.organisation.read(value["reference"], f"{at}.reference", into, of)
+            self.role.hear(value["extension"], f"{at}.extension", into, of)
+        if value.get("reference") not in (None, self.ANY):
+            self.organisation.hear(value["reference"], f"{at}.reference", into, of)
 
 
 def _organisation(name: str) -> dict[str, Any]:
@@ -166,16 +168,24 @@ def _organisation(name: str) -> dict[str, Any]:
 
 
 def _organisation_of(value: Any) -> str:
-    if value["identifier"].get("system") != system_of("recipient"):
+    system, name = identifier_of(value)
+    if system != system_of("recipient"):
         raise ValueError("should name a recipient by our identifier")
-    return str(value["identifier"]["value"])
+    return name
 
 
 def _content(name: str) -> dict[str, Any]:
     return {"identifier": {"system": CONTENT, "value": name}}
 
 
-CONTENT_CODEC = Codec("Reference", _content, lambda value: str(value["identifier"]["value"]), (CONTENT,))
+def _content_of(value: Any) -> str:
+    system, name = identifier_of(value)
+    if system != CONTENT:
+        raise ValueError(f"should name content by an identifier of {CONTENT}")
+    return name
+
+
+CONTENT_CODEC = Codec("Reference", _content, _content_of, (CONTENT,))
 
 
 def check(it: Consent) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mappings import model
 from mappings.code_table import OURS, UCUM, Codes
+from mappings.element import identifier_of
 from mappings.shape import ITSELF, Codec, Each, Parts, Said, Tree, key
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)")
@@ -18,7 +19,7 @@ EARLIEST, LATEST = 1850, 2200  # far enough from the ends of the calendar that a
 
 
 def string(name: str = ITSELF) -> Said:
-    return Said(name, lambda f: Codec("string", _same, _text(f)))
+    return Said(name, lambda f: Codec("string", _same, text_of(f)))
 
 
 def boolean(name: str = ITSELF) -> Said:
@@ -43,7 +44,7 @@ def day(name: str = ITSELF) -> Said:
 
 
 def partial_date(name: str = ITSELF) -> Said:
-    return Said(name, lambda f: Codec("dateTime", _same, _text(f)))
+    return Said(name, lambda f: Codec("dateTime", _same, text_of(f)))
 
 
 def code(name: str = ITSELF, table: Codes | None = None) -> Said:
@@ -94,15 +95,18 @@ def quantity(name: str = ITSELF, unit: model.Unit | None = None, **more: str) ->
 def logical(type: str, system: str, name: str = ITSELF) -> Said:
     """A Reference by identifier alone, to what is not ours to resolve."""
 
-    def back(value: Any) -> str:
-        identifier = value.get("identifier") or {}
-        if identifier.get("system") != system or not isinstance(identifier.get("value"), str):
-            raise ValueError(f"should refer by an identifier of {system}")
-        return str(identifier["value"])
+    def codec(field: model.Field) -> Codec:
+        text = text_of(field)
 
-    return Said(
-        name, lambda _f: Codec(f"Reference({type})", lambda v: {"type": type, "identifier": {"system": system, "value": v}}, back, (system,))
-    )
+        def back(value: Any) -> str:
+            found, key = identifier_of(value)
+            if found != system:
+                raise ValueError(f"should refer by an identifier of {system}")
+            return text(key)
+
+        return Codec(f"Reference({type})", lambda key: {"type": type, "identifier": {"system": system, "value": key}}, back, (system,))
+
+    return Said(name, codec)
 
 
 # --- extensions: url and one value, or parts
@@ -163,7 +167,7 @@ def codes_of(field: model.Field) -> Codes:
     return found
 
 
-def _text(field: model.Field) -> Callable[[Any], str]:
+def text_of(field: model.Field) -> Callable[[Any], str]:
     pattern = field.note(model.Pattern)
 
     def back(value: Any) -> str:

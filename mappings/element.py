@@ -9,6 +9,8 @@ from mappings.disclosure import Level, level_of
 from mappings.ids import Ids
 
 Fhir = dict[str, Any]
+LOST = "has lost what is fixed or follows from other data"
+WANTED: dict[type, str] = {dict: "should be an object", list: "should be an array", str: "should be text"}
 ITSELF = ""  # the field name for an item of a list of plain values
 
 
@@ -85,6 +87,7 @@ class Bound:
 class Element:
     """One JSON value of FHIR. The base says nothing and reads nothing."""
 
+    wants: type = object  # the JSON that `read` can take: an object, an array, a text, or anything
     says = False  # it holds a field
     keyed = False  # it, or what is in it, tells this element of a list from others
 
@@ -98,6 +101,13 @@ class Element:
 
     def write(self, it: Any, of: Writing) -> Any:
         return None
+
+    def hear(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        """Reads what a sender says here, or refuses what is not even of the right JSON type."""
+        if isinstance(value, self.wants):
+            self.read(value, at, into, of)
+        else:
+            of.refuse(at, WANTED[self.wants])
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         pass
@@ -114,9 +124,14 @@ class Element:
         if self.says and given is not None and not keeps(sent, given) and self._heard(sent, of) == self._heard(given, of):
             yield at, "contradicts what it stands beside"
 
+    def lost(self, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        """The same for an element that a sender has left out: what says a field takes the field away with it."""
+        if not self.says:
+            yield at, LOST
+
     def _heard(self, value: Any, of: Reading) -> tuple[dict[str, Any], dict[str, Any]] | None:
         alone, into = Reading(of.kind, of.key, of.ids, of.view), dict[str, Any]()
-        self.read(value, "", into, alone)
+        self.hear(value, "", into, alone)
         return None if alone.problems else (into, alone.root)
 
     def lines(self) -> Iterator[Line]:
@@ -131,6 +146,20 @@ def keeps(sent: Any, given: Any) -> bool:
     if isinstance(given, list):
         return isinstance(sent, list) and all(any(keeps(one, value) for one in sent) for value in given)
     return bool(sent == given)
+
+
+def reference_of(value: Any) -> str:
+    """What a Reference leads to, empty where it says nothing of the kind."""
+    found = value.get("reference") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def identifier_of(value: Any) -> tuple[Any, str]:
+    """System and value of a logical Reference's identifier. Raises ValueError where it has none."""
+    found = value.get("identifier") if isinstance(value, dict) else None
+    if not isinstance(found, dict) or not isinstance(found.get("value"), str):
+        raise ValueError("should refer by an identifier")
+    return found.get("system"), found["value"]
 
 
 def getter(path: str) -> Callable[[Any], Any]:

@@ -159,7 +159,7 @@ class Kind:
             if of.key != known.id:
                 problems.append((f"{type_}.id", f"belongs to another {self.name}"))
                 continue
-            shape.tree.read(resource, type_, self._place(of.root, shape, known.item), of)
+            shape.tree.hear(resource, type_, self._place(of.root, shape, known.item), of)
         problems += of.problems if of is not None else []
         if problems:
             raise MappingError(problems)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings import model
+from mappings.code_table import codings_of
 from mappings.disclosure import Level
-from mappings.element import Bound, Element, Line, Reading, Writing, getter, putter
+from mappings.element import Bound, Element, Line, Reading, Writing, getter, putter, reference_of
 
 
 class Fixed(Element):
@@ -81,6 +82,7 @@ class Said(Element):
 class Refers(Said):
     """A field that holds the key of another entity (or of an item), as a Reference to the resource it yields."""
 
+    wants = dict
     keyed = True  # among references to several types it takes its own
 
     def __init__(self, type: str, name: str, *, role: str, kind: str | None = None):
@@ -104,7 +106,7 @@ class Refers(Said):
         return None if owner is None else of.ids.reference(self.type, self.to.kind, owner, self.role, key)
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        type_, _, found = str((value or {}).get("reference", "")).partition("/")
+        type_, _, found = reference_of(value).partition("/")
         key = of.ids.key(found)
         if type_ != self.type or key is None or (key.kind, key.role) != (self.to.kind, self.role):
             of.refuse(at, f"should refer to a {self.type} that we know")
@@ -112,7 +114,7 @@ class Refers(Said):
             self._put(into, key.item if self.to.items else key.id)
 
     def takes(self, value: Any) -> bool:
-        return isinstance(value, dict) and str(value.get("reference", "")).startswith(f"{self.type}/")
+        return reference_of(value).startswith(f"{self.type}/")
 
 
 class Below(Element):
@@ -132,7 +134,10 @@ class Below(Element):
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         if of.view < self.level:
-            self.element.read(value, at, into, of)
+            self.element.hear(value, at, into, of)
+
+    def lost(self, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        yield from (self.element if of.view < self.level else self.otherwise).lost(given, at, of)
 
     def lines(self) -> Iterator[Line]:
         for line in self.element.lines():
@@ -143,7 +148,7 @@ def same_code(value: Any, ours: Any) -> bool:
     """Whether a sender's constant is ours: the same value, or for a CodeableConcept and a Coding the same first code."""
     if isinstance(ours, dict) and isinstance(value, dict):
         if "coding" in ours:
-            return any(same_code(coding, ours["coding"][0]) for coding in value.get("coding") or [])
+            return any(same_code(coding, ours["coding"][0]) for coding in codings_of(value))
         if "code" in ours:
             return (value.get("system"), value.get("code")) == (ours.get("system"), ours["code"])
     if isinstance(ours, list) and isinstance(value, list):

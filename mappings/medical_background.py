@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from mappings import codes
-from mappings.code_table import own, table
-from mappings.datatypes import boolean, code, concept, extension, integer, partial_date, string
+from mappings.code_table import codings_of, own, table
+from mappings.datatypes import boolean, code, concept, extension, integer, partial_date, string, text_of
 from mappings.disclosure import C0, C1, C2, Level
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
@@ -136,10 +136,11 @@ def _recorder(it: Any, of: Writing) -> Any:
 class DmdCoding(Element):
     """medicationCodeableConcept: the clinic's dm+d code, its words for the medicine, or both."""
 
+    wants = dict
     says = True
 
     def __init__(self) -> None:
-        self.code = Said("code", lambda _f: Codec("Coding", lambda v: {"system": codes.DMD, "code": v}, lambda v: str(v["code"]), (codes.DMD,)))
+        self.code = Said("code", lambda f: Codec("Coding", lambda v: {"system": codes.DMD, "code": v}, lambda v: text_of(f)(v.get("code")), (codes.DMD,)))
         self.text = string("text")
 
     def inside(self) -> Iterator[tuple[str, Element]]:
@@ -151,11 +152,13 @@ class DmdCoding(Element):
         return {**({"coding": [coded]} if coded else {}), **({"text": text} if text else {})} or None
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        for n, coded in enumerate(value.get("coding") or []):
-            if coded.get("system") == codes.DMD:
-                self.code.read(coded, f"{at}.coding[{n}]", into, of)
+        coded = [one for one in codings_of(value) if one.get("system") == codes.DMD]
+        if len(coded) > 1:
+            of.refuse(f"{at}.coding", "has more than one dm+d code")
+        for one in coded:
+            self.code.hear(one, f"{at}.coding", into, of)
         if "text" in value:
-            self.text.read(value["text"], f"{at}.text", into, of)
+            self.text.hear(value["text"], f"{at}.text", into, of)
 
 
 KIND = Kind(

@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from mappings import codes, model
+from mappings.code_table import codings_of
 from mappings.datatypes import code, coding, complex_extension, concept, day, moment, part_of, quantity, string
 from mappings.disclosure import C0, C1, Level
+from mappings.element import LOST
 from mappings.kind import Resource
 from mappings.model import Between, Key, Label, To, Unit, record
 from mappings.parts import Effective, data_absent, own, own_each, practitioner, subject
@@ -148,6 +150,7 @@ def _by(function: codes.Coding, name: str) -> Fhir:
 class MedicationCode(Element):
     """The medicine: its dm+d product, where that is known, and its drug, as codings of one CodeableConcept."""
 
+    wants = dict
     says = True
 
     def __init__(self, drug: str, product: str | None):
@@ -165,16 +168,18 @@ class MedicationCode(Element):
         return drug if drug is None or product is None else {"coding": [product, *drug["coding"]], "text": drug["text"]}
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        codings = (value.get("coding") if isinstance(value, dict) else None) or []
-        products = [c for c in codings if isinstance(c, dict) and c.get("system") == codes.DMD]
-        self.drug.read({"coding": [c for c in codings if c not in products]}, at, into, of)
-        if products and self.product:
-            self.product.read(products[0], at, into, of)
+        products = [c for c in codings_of(value) if c.get("system") == codes.DMD]
+        self.drug.hear({"coding": [c for c in codings_of(value) if c not in products]}, at, into, of)
+        if len(products) > 1:
+            of.refuse(at, "names more than one product")
+        elif products and self.product:
+            self.product.hear(products[0], at, into, of)
 
 
 class MedicationOf(Element):
     """medication[x] of an administration: a reference to the vial where that is known, else the concept."""
 
+    wants = dict
     says = True
 
     def __init__(self, vial: str, said: MedicationCode):
@@ -189,17 +194,20 @@ class MedicationOf(Element):
         return {"medicationCodeableConcept": self.said.write(it, of)}
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        if (said := value.get("medicationCodeableConcept")) is not None:
-            self.said.read(said, f"{at}.medicationCodeableConcept", into, of)
+        if "medicationCodeableConcept" in value:
+            self.said.hear(value["medicationCodeableConcept"], f"{at}.medicationCodeableConcept", into, of)
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
         if "medicationReference" in sent and sent["medicationReference"] != given.get("medicationReference"):
             yield f"{at}.medicationReference", "follows from other data and is read-only"
+        if "medicationReference" in given and not sent.keys() & {"medicationReference", "medicationCodeableConcept"}:
+            yield f"{at}.medication[x]", LOST
 
 
 class DoseOrUnknown(Element):
     """dosage.dose. mad-1 wants a dose or a rate with any dosage, so a dose that is not known says that it is unknown."""
 
+    wants = dict
     says = True
 
     def __init__(self) -> None:
@@ -214,5 +222,5 @@ class DoseOrUnknown(Element):
         return self.dose.write(it, of)
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        if isinstance(value, dict) and "value" in value:
-            self.dose.read(value, at, into, of)
+        if value.get("extension") != data_absent():
+            self.dose.hear(value, at, into, of)

@@ -6,6 +6,7 @@ from typing import Any
 from mappings import codes, model
 from mappings.code_table import OURS
 from mappings.datatypes import complex_extension, moment, part_of, quantity
+from mappings.element import identifier_of, reference_of
 from mappings.shape import Derived, Element, Fhir, Reading, Refers, Tree, Writing, derived, getter, key
 
 SERVICE = "pathway-fhir"
@@ -14,11 +15,13 @@ SERVICE = "pathway-fhir"
 class Subject(Element):
     """The patient: an identity, the same in every resource of the entity and never changed."""
 
+    wants = dict
+
     def write(self, it: Any, of: Writing) -> Any:
         return of.ids.reference("Patient", "patient", of.entity.patient_id, "patient")
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        found = of.ids.key(str((value or {}).get("reference", "")).removeprefix("Patient/"))
+        found = of.ids.key(reference_of(value).removeprefix("Patient/"))
         if found is None or found.kind != "patient":
             of.refuse(at, "should refer to a Patient that we know")
         elif of.root.setdefault("patient_id", found.id) != found.id:
@@ -96,11 +99,14 @@ class Author(Refers):
         return None if found is None else logical_practitioner(found)
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        identifier = (value or {}).get("identifier") or {}
-        if identifier.get("system") != system_of("practitioner") or not isinstance(identifier.get("value"), str):
+        try:
+            system, found = identifier_of(value)
+        except ValueError:
+            system, found = None, ""
+        if system != system_of("practitioner"):
             of.refuse(at, "should refer to a Practitioner by our identifier")
         else:
-            self._put(into, identifier["value"])
+            self._put(into, found)
 
 
 def logical_practitioner(found: str) -> Fhir:
@@ -123,10 +129,12 @@ def narrative(title: str) -> Fhir:
 class Effective(Element):
     """effective[x] or performed[x] and the like: a dateTime for a start alone, a Period where there is an end."""
 
+    wants = dict
     says = True
 
     def __init__(self, choice: str, start: str, end: str):
         self.choice, self.start, self.end = choice, moment(start), moment(end)
+        self.period = Tree({"start": self.start, "end": self.end})
 
     def inside(self) -> Iterator[tuple[str, Element]]:
         yield f".{self.choice}[x]", self.start
@@ -139,12 +147,10 @@ class Effective(Element):
         return {f"{self.choice}Period": {"start": start, "end": end}}
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        if (single := value.get(f"{self.choice}DateTime")) is not None:
-            self.start.read(single, f"{at}.{self.choice}DateTime", into, of)
-        period = value.get(f"{self.choice}Period") or {}
-        for element, name in ((self.start, "start"), (self.end, "end")):
-            if name in period:
-                element.read(period[name], f"{at}.{self.choice}Period.{name}", into, of)
+        if f"{self.choice}DateTime" in value:
+            self.start.hear(value[f"{self.choice}DateTime"], f"{at}.{self.choice}DateTime", into, of)
+        if f"{self.choice}Period" in value:
+            self.period.hear(value[f"{self.choice}Period"], f"{at}.{self.choice}Period", into, of)
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
         return iter(())
@@ -178,6 +184,7 @@ def pressure_component(code: Fhir, prefix: str, number: str, other: str) -> Tree
 class Pressures(Element):
     """The two components of a blood pressure, both there as soon as one is."""
 
+    wants = list
     says = True
 
     def __init__(self, prefix: str):
@@ -197,10 +204,14 @@ class Pressures(Element):
         return None if self._any(it) is None else [tree.write(it, of) for tree in self.parts]
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        once: set[int] = set()
         for n, one in enumerate(value):
             for tree in self.parts:
-                if tree.takes(one):
-                    tree.read(one, f"{at}[{n}]", into, of)
+                if tree.takes(one) and id(tree) in once:
+                    of.refuse(f"{at}[{n}]", "is said twice")
+                elif tree.takes(one):
+                    once.add(id(tree))
+                    tree.hear(one, f"{at}[{n}]", into, of)
 
 
 PRESSURE = model.Unit("mm[Hg]", "millimeter of mercury")

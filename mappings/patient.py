@@ -19,6 +19,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from mappings import codes
+from mappings.code_table import codings_of
 from mappings.datatypes import code, concept, day, extension, extension_of, logical, moment, string
 from mappings.disclosure import C0, C1
 from mappings.kind import Kind, Resource
@@ -80,7 +81,7 @@ def check(it: Patient) -> Iterator[tuple[str, str]]:
 
 def _language() -> Said:
     def back(value: Any) -> str:
-        found = next((c.get("code") for c in value.get("coding") or [] if c.get("system") == LANGUAGES), None)
+        found = next((c.get("code") for c in codings_of(value) if c.get("system") == LANGUAGES), None)
         if not isinstance(found, str):
             raise ValueError(f"should have a coding of {LANGUAGES}")
         return found

@@ -49,7 +49,7 @@ _BODIES = {system: body for body, system in codes.REGISTRATION_BODY.items()}
 
 
 def _body(system: Any) -> str:
-    if system not in _BODIES:
+    if not isinstance(system, str) or system not in _BODIES:
         raise ValueError(f"no registration body that we know: {system!r}")
     return _BODIES[system]
 
@@ -64,7 +64,7 @@ class Registrations(Each):
         })
 
     def takes(self, value: Any) -> bool:
-        return isinstance(value, dict) and value.get("system") in _BODIES
+        return isinstance(value, dict) and value.get("system") in tuple(_BODIES)  # whatever a sender put there
 
 
 def check(it: Practitioner) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from mappings import codes, model
 from mappings.code_table import LOINC, Codes, coding, concept
 from mappings.datatypes import moment
 from mappings.disclosure import Level
+from mappings.element import reference_of
 from mappings.instruments import FREQUENCY, INSTRUMENTS, RISK_LEVEL, Instrument
 from mappings.kind import Resource
 from mappings.model import SCORE
@@ -88,9 +89,9 @@ def _canonical(table: Codes | None) -> Any:
 
 
 def _source(value: Any) -> str:
-    if isinstance(value, dict) and str(value.get("reference", "")).startswith("Patient/"):
+    if reference_of(value).startswith("Patient/"):
         return "patient"
-    if isinstance(value, dict) and (value.get("type") == "Practitioner" or str(value.get("reference", "")).startswith("Practitioner/")):
+    if value.get("type") == "Practitioner" or reference_of(value).startswith("Practitioner/"):
         return "clinician"
     raise ValueError("should be the patient or a clinician")
 
@@ -127,6 +128,7 @@ class Items(Element):
     `instrument` names the field that says which instrument it is, or is one itself.
     """
 
+    wants = list
     says = True
 
     def __init__(self, instrument: str | Instrument, items: str, *, total: str | None, risk: str | None):
@@ -161,7 +163,10 @@ class Items(Element):
             self._put_items(into, answers)
 
     def _read_item(self, instrument: Instrument, item: Fhir, into: dict[str, Any], answers: list[dict[str, int]]) -> None:
-        link, answer = item.get("linkId"), (item.get("answer") or [{}])[0]
+        given = item.get("answer") if isinstance(item, dict) else None
+        if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], dict):
+            raise ValueError("should have one answer")
+        link, answer = item.get("linkId"), given[0]
         if link in instrument.links:
             answers.append({"item": instrument.links.index(link) + 1, "answer": _value(instrument, answer)})
         elif self.total and instrument.total is not None and link == instrument.total["code"]:
@@ -198,10 +203,11 @@ def _value(instrument: Instrument, answer: Fhir) -> int:
     if instrument.answers == "boolean" and isinstance(answer.get("valueBoolean"), bool):
         return int(answer["valueBoolean"])
     if instrument.answers == "coding" and isinstance(answer.get("valueCoding"), dict):
-        found = next((n for n, (code, _) in FREQUENCY.items() if answer["valueCoding"].get("code") == code), None)
+        given = (answer["valueCoding"].get("system"), answer["valueCoding"].get("code"))
+        found = next((n for n, (code, _) in FREQUENCY.items() if given == (LOINC, code)), None)
         if found is not None:
             return found
-    if instrument.answers == "integer" and isinstance(answer.get("valueInteger"), int):
+    if instrument.answers == "integer" and isinstance(answer.get("valueInteger"), int) and not isinstance(answer["valueInteger"], bool):
         return int(answer["valueInteger"])
     raise ValueError(f"no answer that {instrument.name} can give")
 

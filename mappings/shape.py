@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.disclosure import Level
-from mappings.element import ITSELF, Bound, Element, Fhir, Line, Reading, Writing, dig, getter, least_level, putter
+from mappings.element import ITSELF, LOST, WANTED, Bound, Element, Fhir, Line, Reading, Writing, dig, getter, least_level, putter
 from mappings.leaves import Below, Codec, Derived, Fixed, Refers, Said
 
 __all__ = [
@@ -20,14 +20,13 @@ __all__ = [
     "Tree", "Writing", "derived", "each", "element_of", "fixed", "getter", "key", "least_level", "putter", "since",
 ]  # fmt: skip
 
-LOST = "has lost what is fixed or follows from other data"
-
-
 class Tree(Element):
     """A JSON object. It is there when something in it says something, or when it has nothing to say but constants.
 
     A key that begins with + is an element that writes several keys itself (a choice of type).
     """
+
+    wants = dict
 
     def __init__(self, shape: Mapping[str, Any]):
         self.children = {name: element_of(value) for name, value in shape.items() if value is not None}
@@ -61,14 +60,11 @@ class Tree(Element):
         return made if said and made else None
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        if not isinstance(value, dict):
-            of.refuse(at, "should be an object")
-            return
         for name, child in self.children.items():
             if name.startswith("+"):
-                child.read(value, at, into, of)
+                child.hear(value, at, into, of)
             elif name in value:
-                child.read(value[name], f"{at}.{name}", into, of)
+                child.hear(value[name], f"{at}.{name}", into, of)
 
     def takes(self, value: Any) -> bool:
         return isinstance(value, dict) and all(
@@ -76,14 +72,17 @@ class Tree(Element):
         )
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        if not isinstance(sent, dict):
+            yield at, WANTED[dict]
+            return
         given = given or {}
         for name, child in self.children.items():
             if name.startswith("+"):
                 yield from child.read_only(sent, given, at, of)
             elif name in sent:
                 yield from child.read_only(sent[name], given.get(name), f"{at}.{name}", of)
-            elif name in given and not child.says:
-                yield f"{at}.{name}", LOST
+            elif name in given:
+                yield from child.lost(given[name], f"{at}.{name}", of)
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ class OnlyFixed:
 
 class Parts(Element):
     """A JSON array of unlike elements, each written and recognised by one part; what no part takes is not ours."""
+
+    wants = list
 
     def __init__(self, parts: Sequence[Any]):
         self.parts = [element_of(part) for part in parts if part is not None]
@@ -132,21 +133,21 @@ class Parts(Element):
                 yield n, value, part
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        if not isinstance(value, list):
-            of.refuse(at, "should be an array")
-            return
         once: set[int] = set()
         for n, one, part in self._taken(value):
             if part.says and not isinstance(part, Each) and id(part) in once:
                 of.refuse(f"{at}[{n}]", "is said twice")
                 continue
             once.add(id(part))
-            part.read(one, f"{at}[{n}]", into, of)
+            part.hear(one, f"{at}[{n}]", into, of)
 
     def takes(self, value: Any) -> bool:
         return isinstance(value, list) and all(any(part.takes(one) for one in value) for part in self._keys)
 
     def read_only(self, sent: Any, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        if not isinstance(sent, list):
+            yield at, WANTED[list]
+            return
         before: dict[int, list[Any]] = {}
         for _, one, part in self._taken(given or []):
             before.setdefault(id(part), []).append(one)
@@ -156,6 +157,9 @@ class Parts(Element):
         if any(before.get(id(part)) for part in self.parts if not part.says):
             yield at, LOST
 
+    def lost(self, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        yield from self.read_only([], given, at, of)
+
 
 class Each(Element):
     """One element for each item of a list field; within it, leaves name the fields of the item."""
@@ -164,7 +168,7 @@ class Each(Element):
 
     def __init__(self, name: str, shape: Any):
         self.name, self.element = name, element_of(shape)
-        self.keyed = self.element.keyed
+        self.keyed, self.wants = self.element.keyed, self.element.wants
 
     def inside(self) -> Iterator[tuple[str, Element]]:
         yield "", self.element
@@ -185,7 +189,7 @@ class Each(Element):
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
         item: dict[str, Any] = {}
-        self.element.read(value, at, item, of)
+        self.element.hear(value, at, item, of)
         found = dig(into, self.name)
         self._put(into, [*(found or []), item.get(ITSELF) if self._plain else item])
 
@@ -202,7 +206,7 @@ class Since(Element):
 
     def __init__(self, level: Level, element: Any):
         self.level, self.element = level, element_of(element)
-        self.says, self.keyed = self.element.says, self.element.keyed
+        self.says, self.keyed, self.wants = self.element.says, self.element.keyed, self.element.wants
 
     def inside(self) -> Iterator[tuple[str, Element]]:
         yield "", self.element
@@ -211,7 +215,7 @@ class Since(Element):
         return self.element.write(it, of) if of.view >= self.level else None
 
     def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
-        self.element.read(value, at, into, of)
+        self.element.hear(value, at, into, of)
 
     def takes(self, value: Any) -> bool:
         return self.element.takes(value)

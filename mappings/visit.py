@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mappings import codes
+from mappings.code_table import codings_of
 from mappings.datatypes import coding, concept, extension, logical, moment, url
 from mappings.disclosure import Coarse, Level
 from mappings.parts import own, practitioner, subject
@@ -48,6 +49,7 @@ class VisitStatus:
 class Status(Element):
     """Encounter.status: our status without its mark."""
 
+    wants = str
     says = True
 
     def __init__(self, table: VisitStatus, name: str):
@@ -66,6 +68,9 @@ class Status(Element):
         else:
             of.refuse(at, f"no status that this visit can have: {value!r}")
 
+    def lost(self, given: Any, at: str, of: Reading) -> Iterator[tuple[str, str]]:
+        yield at, "is what every visit has"
+
     def lines(self) -> Iterator[Line]:
         yield self._line
 
@@ -73,6 +78,7 @@ class Status(Element):
 class StatusMark(Element):
     """The extension that tells a no-show from a cancelled visit or an aborted one from a finished one, with the coded reason."""
 
+    wants = dict
     says = True
     keyed = True
 
@@ -105,14 +111,17 @@ class StatusMark(Element):
         if value["url"] == AMENDED and value.get("valueBoolean") is not True:
             of.refuse(f"{at}.valueBoolean", "should be true: what was not amended does not say so")
             return
-        said = value.get("valueCodeableConcept") or {}
-        codings = [c for c in said.get("coding") or [] if isinstance(c, dict)]
-        here = f"{at}.valueCodeableConcept"
+        said, here = value.get("valueCodeableConcept"), f"{at}.valueCodeableConcept"
+        codings = codings_of(said)
+        reasonless = value["url"] == AMENDED or (value["url"] == ENDED_EARLY and isinstance(said, dict) and said.get("text") == EARLY)
+        if not codings and not reasonless:
+            of.refuse(here, "has no code that we know")
+            return
         attended = [c for c in codings if (c.get("system"), c.get("code")) != (codes.NOT_ATTENDED["system"], codes.NOT_ATTENDED["code"])]
         mark = {AMENDED: "amended", ENDED_EARLY: "ended-early"}.get(value["url"], "not-attended" if len(attended) < len(codings) else "")
         self._mark(mark, at, into, of)
         if attended and self.reason:
-            self.reason.read({"coding": attended}, here, into, of)
+            self.reason.hear({"coding": attended}, here, into, of)
 
     def _mark(self, mark: str, at: str, into: dict[str, Any], of: Reading) -> None:
         if not mark:

@@ -72,6 +72,7 @@ def bundle(resources: list[Fhir]) -> Fhir:
     return {"resourceType": "Bundle", "type": "collection", **({"entry": entries} if entries else {})}
 
 
+@cache
 def written() -> dict[Path, str]:
     """Every view of every case, as its file should be."""
     return {one.folder / FILES[level]: pretty(bundle(one.view(level))) for one in cases() for level in VIEWS}
