@@ -1,6 +1,7 @@
 """What is counted, for Prometheus: requests, deliveries and how old the oldest waiting one is. Nothing of a patient is a label."""
 
 import os
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 
@@ -12,8 +13,18 @@ _attempts = Counter("pathway_fhir_delivery_attempts", "Attempts to deliver a res
 
 
 def request(action: str, status: int, seconds: float) -> None:
-    _requests.labels(action, str(status)).inc()
-    _seconds.labels(action).observe(seconds)
+    _counter(action, status).inc()
+    _histogram(action).observe(seconds)
+
+
+@cache
+def _counter(action: str, status: int) -> Counter:
+    return _requests.labels(action, str(status))
+
+
+@cache
+def _histogram(action: str) -> Histogram:
+    return _seconds.labels(action)
 
 
 def attempt(ehr: str, outcome: str) -> None:

@@ -5,14 +5,18 @@ request ids, media types, compression, conditional answers, the form of an error
 """
 
 import gzip
+import itertools
+import os
 import re
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from flask import Request, Response, request
+from werkzeug.datastructures import Headers
 
 from service import metrics
 from service.errors import Malformed, ServiceError, TooLarge, WrongMediaType, as_service_error
@@ -25,6 +29,8 @@ from service.wiring import Service
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 WORTH_COMPRESSING = 1400
 NOBODY = "-"
+_process, _numbers = secrets.token_hex(6), itertools.count(1)  # request ids: who made it, and which of its
+os.register_at_fork(after_in_child=lambda: globals().__setitem__("_process", secrets.token_hex(6)))
 
 
 @dataclass
@@ -106,11 +112,12 @@ def public(service: Service, flavour: Flavour, action: str, handler: Handler) ->
 def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, public: bool) -> View:
     def view(**args: str) -> Response:
         began = time.perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        call = Call(service, request, given if REQUEST_ID.fullmatch(given) else secrets.token_hex(12), args=args)
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
+        given = asked.headers.get("X-Request-ID", "")
+        call = Call(service, asked, given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}", args=args)
         try:
             if not public:
-                call.caller = service.gate.caller(request.headers.get("Authorization"))
+                call.caller = service.gate.caller(asked.headers.get("Authorization"))
             answer = handler(call)
         except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
             answer = _failed(call, flavour, action, error)
@@ -140,15 +147,26 @@ def _where(error: Exception) -> str:
     return found
 
 
+@cache
+def _constant(type_: str) -> Headers:
+    """The headers that every answer of a media type has; copied, they cost nothing to check again."""
+    return Headers([*([("Content-Type", type_)] if type_ else []), ("X-Content-Type-Options", "nosniff")])
+
+
 def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:
-    headers = {"X-Request-ID": call.id, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **answer.headers}
+    headers = Headers(_constant(answer.type if answer.body or answer.status == 200 else ""))
+    for name, value in answer.headers.items():
+        headers.add(name, value)
+    if "Cache-Control" not in answer.headers:
+        headers.add("Cache-Control", "no-store")
+    headers.add("X-Request-ID", call.id)
     body = answer.body
     if len(body) > WORTH_COMPRESSING:
-        headers["Vary"] = "Accept-Encoding"
+        headers.add("Vary", "Accept-Encoding")
         if "gzip" in call.request.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body, 1, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-    response = Response(body, answer.status, headers, content_type=answer.type if body or answer.status == 200 else None)
+            headers.add("Content-Encoding", "gzip")
+    response = Response(body, answer.status, headers)
     took = time.perf_counter() - began
     metrics.request(action, answer.status, took)
     call.service.log.info(

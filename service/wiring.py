@@ -25,7 +25,7 @@ class Service:
     gate: Gate
     trail: Trail
     keys: KeySource = field(default_factory=KeySource)
-    log: Any = field(default_factory=structlog.get_logger)
+    log: Any = field(default_factory=lambda: structlog.get_logger().bind())
 
     def close(self) -> None:
         self.trail.close()
@@ -48,6 +48,6 @@ def wire(settings: Settings, now: Now = system_now) -> Service:
     with database.glance() as connection:
         restored = restores(connection)
     tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now, restored)
-    log = structlog.get_logger()
+    log = structlog.get_logger().bind()  # bound once: a logger that is bound for each line costs as much as the line
     trail = Trail(database, sync=settings.audit_reads == "sync", failed=lambda error: log.error("audit_not_written", error=type(error).__name__))
     return Service(settings, database, tenant, Gate(database, now, rate=settings.rate_limit), trail, log=log)

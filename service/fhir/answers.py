@@ -46,10 +46,14 @@ def outcome(severity: str, code: str, problems: Problems) -> dict[str, Any]:
 
 def check_format(call: Call) -> None:
     """JSON is what we speak: `_format` beats Accept, as R4 3.1.0.1.11 says."""
-    asked = call.request.args.get("_format")
-    wanted = [asked] if asked else [part.split(";")[0].strip() for part in (call.request.headers.get("Accept") or "*/*").split(",")]
-    if not any(w in TAKEN for w in wanted):
+    asked = _parameter(call, "_format")
+    accepted = asked or call.request.headers.get("Accept") or "*/*"
+    if accepted not in TAKEN and not any(part.split(";")[0].strip() in TAKEN for part in accepted.split(",")):
         raise NotAcceptable("Only JSON is offered: application/fhir+json")
+
+
+def _parameter(call: Call, name: str) -> str | None:
+    return call.request.args.get(name) if call.request.query_string else None
 
 
 def resource(call: Call, seen: Seen, *, status: int = 200) -> Answer:
@@ -65,12 +69,14 @@ def _unchanged(call: Call, seen: Seen) -> bool:
     given = call.request.headers
     if "If-None-Match" in given:
         return any(tag.strip() in (f'W/"{seen.version}"', f'"{seen.version}"', "*") for tag in given["If-None-Match"].split(","))
-    since = call.request.if_modified_since
+    since = call.request.if_modified_since if "If-Modified-Since" in given else None
     return since is not None and seen.at // 1_000_000 <= int(since.timestamp())
 
 
 def _shown(call: Call, seen: Seen) -> bytes:
-    pretty, elements = call.request.args.get("_pretty") == "true", call.request.args.get("_elements")
+    if not call.request.query_string:
+        return seen.body
+    pretty, elements = _parameter(call, "_pretty") == "true", _parameter(call, "_elements")
     if not pretty and not elements:
         return seen.body
     found = subset(seen, elements.split(",")) if elements else read(seen.body)
@@ -93,7 +99,7 @@ def bundle(call: Call, kind: str, entries: Iterable[bytes], links: dict[str, str
     head["link"] = [{"relation": relation, "url": url} for relation, url in links.items()]
     made = list(entries)
     body = encode(head)[:-1] + (b',"entry":[' + b",".join(made) + b"]}" if made else b"}")
-    if call.request.args.get("_pretty") == "true":
+    if _parameter(call, "_pretty") == "true":
         body = encode_pretty(read(body))
     return Answer(200, body, FHIR_JSON, {"Cache-Control": "private, no-cache"})
 

@@ -32,7 +32,8 @@ class Trail:
             if self._thread is None or self._thread[0] != os.getpid():
                 self._thread = (os.getpid(), threading.Thread(target=self._run, name="audit", daemon=True))
                 self._thread[1].start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():

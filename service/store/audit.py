@@ -6,17 +6,16 @@ database, so that a row that was changed or taken out afterwards shows.
 
 import hmac
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
+from service.store.sql import insert_many
 from service.store.tables import audit
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """`target` is a path without its query or kind/id; `detail` holds counts and parameter names, and nothing clinical."""
 
     at: int
@@ -31,9 +30,9 @@ class Event:
 
 
 def record(tx: Connection, events: Iterable[Event]) -> None:
-    values = [asdict(event) for event in events]
-    if values:
-        tx.execute(insert(audit), values)
+    rows = list(events)
+    if rows:
+        insert_many(tx, "audit", Event._fields, rows)
 
 
 def seal(tx: Connection, key: bytes, limit: int = 1000) -> tuple[int, bytes] | None:

@@ -11,13 +11,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 RETRIED = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
@@ -46,7 +46,8 @@ class Database:
     def __init__(self, url: str, *, pool: int = 8):
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._pool, self._engines, self._making = pool, dict[int, Engine](), threading.Lock()
+        self._pool, self._engines, self._making, self._kept = pool, dict[int, Engine](), threading.Lock(), threading.local()
+        self._glancing: list[tuple[int, Connection]] = []
         self._queue = WriteQueue(Path(f"{self.url.database}.lock")) if self.sqlite else None
 
     @property
@@ -90,9 +91,23 @@ class Database:
 
     @contextmanager
     def glance(self) -> Iterator[Connection]:
-        """A connection for a single statement, which needs no transaction."""
-        with self.engine.connect() as connection:
-            yield connection
+        """A connection for a single statement, which needs no transaction: the thread's own, kept from one to the next."""
+        kept = self._kept.__dict__
+        if kept.get("process") != os.getpid() or kept["engine"] is not self.engine:
+            kept |= {"process": os.getpid(), "engine": self.engine, "connection": self.engine.connect()}
+            self._glancing.append((os.getpid(), kept["connection"]))
+        try:
+            yield kept["connection"]
+        except BaseException:
+            kept.pop("process", None)
+            self._drop(kept["connection"])  # whatever went wrong with it, the next statement gets another
+            raise
+
+    def _drop(self, connection: Connection) -> None:
+        with suppress(Exception):
+            connection.invalidate()
+            connection.close()
+        self._glancing = [(pid, kept) for pid, kept in self._glancing if kept is not connection]
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one write transaction, again from the start where the database says that it lost a race."""
@@ -102,7 +117,7 @@ class Database:
                     return self._written(work, "BEGIN")
                 with self._queue:
                     return self._written(work, "BEGIN IMMEDIATE")
-            except DBAPIError as error:
+            except Exception as error:
                 if not lost_a_race(error) or attempt == ATTEMPTS - 1:
                     raise
                 time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 (jitter)
@@ -120,6 +135,9 @@ class Database:
             return done
 
     def close(self) -> None:
+        for pid, connection in list(self._glancing):
+            if pid == os.getpid():
+                self._drop(connection)
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
@@ -127,9 +145,10 @@ class Database:
             self._queue.close()
 
 
-def lost_a_race(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
-    return state in RETRIED or (isinstance(error, OperationalError) and "database is locked" in str(error.orig))
+def lost_a_race(error: Exception) -> bool:
+    """Whether the same transaction may well succeed when it is run again. The driver's error may come bare or wrapped."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) in RETRIED or (type(cause).__name__ == "OperationalError" and "database is locked" in str(cause))
 
 
 class WriteQueue:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from service.store.resources import Change, Row, chunks, runs
+from service.store.sql import insert_many
 from service.store.tables import DELETED, FOREVER, parameter, search_text, search_value
 
 WEEK = 7 * 24 * 3_600_000_000
@@ -97,11 +98,10 @@ def store(tx: Connection, parameters: Parameters, changes: Iterable[Change], ent
         begun += [(*key, known.num) for key in after - before]
     for name, table in (("value", search_value), ("text", search_text)):
         gone = [_ending(*row, seq) for row in ended if row[0][0] == name]
-        come = [_beginning(*row, seq) for row in begun if row[0][0] == name]
         for chunk in chunks(gone):
             tx.execute(_END[name], chunk)
-        for chunk in chunks(come):
-            tx.execute(insert(table), chunk)
+        columns = tuple(column.name for column in table.columns)
+        insert_many(tx, table.name, columns, [_beginning(*row, seq) for row in begun if row[0][0] == name])
 
 
 def _ending(key: _Key, lo: int, _hi: int, resource: int, seq: int) -> dict[str, Any]:
@@ -109,9 +109,9 @@ def _ending(key: _Key, lo: int, _hi: int, resource: int, seq: int) -> dict[str, 
     return {**found, "b_other": key[3]} if key[0] == "value" else found
 
 
-def _beginning(key: _Key, lo: int, hi: int, resource: int, seq: int) -> dict[str, Any]:
-    found = {"parameter": key[1], "value": key[2], "resource": resource, "lo": lo, "hi": hi, "from_seq": seq, "to_seq": FOREVER}
-    return {**found, "other": key[3]} if key[0] == "value" else found
+def _beginning(key: _Key, lo: int, hi: int, resource: int, seq: int) -> tuple[Any, ...]:
+    name, number, value, other = key
+    return (number, value, resource, *((other,) if name == "value" else ()), lo, hi, seq, FOREVER)
 
 
 def _end(table: Table) -> Any:

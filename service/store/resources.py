@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from service.store.sql import insert_many
 from service.store.tables import FOREVER, THERE, rendering, resource
 
 LEVELS = (0, 1, 2, 3)
@@ -171,15 +172,12 @@ _END = (
 def store(tx: Connection, changes: Iterable[Change], seq: int) -> None:
     changes = list(changes)
     ended = [{"b_resource": row.num, "b_lo": row.lo, "b_from": row.from_seq, "b_seq": seq} for change in changes for row in change.ended]
-    begun = [
-        {"resource": row.num, "lo": row.lo, "hi": row.hi, "version": row.version, "at": row.at, "from_seq": seq, "to_seq": FOREVER,
-         "state": row.state, "digest": row.digest, "body": row.body}
-        for change in changes for row in change.begun
-    ]  # fmt: skip
     for chunk in chunks(ended):
         tx.execute(_END, chunk)
-    for chunk in chunks(begun):
-        tx.execute(insert(rendering), chunk)
+    begun = [
+        (row.num, row.lo, row.hi, row.version, row.at, seq, FOREVER, row.state, row.digest, row.body) for change in changes for row in change.begun
+    ]  # fmt: skip
+    insert_many(tx, "rendering", ("resource", "lo", "hi", "version", "at", "from_seq", "to_seq", "state", "digest", "body"), begun)
 
 
 def chunks(values: list[Any]) -> Iterable[list[Any]]:
