@@ -136,14 +136,10 @@ def _of_reference(targets: tuple[str, ...], value: dict[str, Any], path: str) ->
 # --- what fhir.resources looks for
 
 def _of_shape(type_: str, resource: dict[str, Any]) -> Iterator[Problem]:
-    from pydantic import ValidationError
-
     try:
         _class_of(type_).model_validate(resource)
-    except (KeyError, ValueError) as refusal:
-        if not isinstance(refusal, ValidationError):
-            return  # it breaks on a resource of no known type within this one, which we said
-        for error in refusal.errors():
+    except (KeyError, ValueError) as refusal:  # a KeyError for a resource of no known type within this one, which we said
+        for error in refusal.errors() if hasattr(refusal, "errors") else ():
             held_back = error["type"] in ("missing", "model_field_validation.missing") or "from this list" in error["msg"]
             if not held_back:  # what we looked for ourselves
                 yield _path(type_, error["loc"]), error["msg"].removeprefix("Value error, ").rstrip(".")
