@@ -28,7 +28,7 @@ from mappings.disclosure import C0, C1, C3
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Key, Label, Narrative, To, record
-from mappings.parts import iso, practitioner, recorded, subject
+from mappings.parts import follows, iso, practitioner, recorded, subject
 from mappings.shape import Refers, Writing, derived
 
 EVENT = own(
@@ -116,13 +116,13 @@ KIND = Kind(
             "subject": subject(),
             "encounter": Refers("Encounter", "encounter_id", role="visit"),
             "date": moment("onset"),
-            "recordedDate": derived(lambda it, _of: it.recorded_at and iso(it.recorded_at)),
+            "recordedDate": follows("recorded_at", iso),
             "seriousness": concept("serious"),
             "severity": concept("grade"),
             "outcome": concept("outcome"),
             "suspectEntity": [{
                 "instance": Refers("MedicationAdministration", "administration_id", role="administration"),
-                "causality": derived(_causality),
+                "causality": derived("`relatedness`", _causality),
             }],
             "extension": [
                 recorded(),

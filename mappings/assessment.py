@@ -12,7 +12,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from mappings import codes, model
 from mappings.code_table import coding, own, own_system
@@ -22,11 +22,11 @@ from mappings.disclosure import C0, C1, C2, Level
 from mappings.kind import Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Between, Key, Label, Text, To, record
-from mappings.parts import component, follows, iso, own_each, practitioner, subject
+from mappings.parts import component, follows, follows_table, iso, own_each, practitioner, subject
 from mappings.parts import own as own_resource
 from mappings.readings import observation
 from mappings.responses import SCORE_STATUS
-from mappings.shape import Refers, derived, each, key
+from mappings.shape import Refers, Writing, derived, each, key
 
 # Substance use is no row here: it is C2, and a class never depends on a value.
 CONTRAINDICATION = own(
@@ -128,6 +128,13 @@ class Reason:
     text: C2[Text | None] = None
 
 
+REVIEW_STATUS = {"in-progress": "in-progress", "completed": "completed", "amended": "completed", "cancelled": "stopped"}
+
+
+def _assessor(it: Any, of: Writing) -> Any:
+    return it.clinician and of.ids.reference("Practitioner", "practitioner", it.clinician, "practitioner")
+
+
 def assessment() -> list[Resource]:
     return [
         observation("contraindication", "Contraindication looked for", concept("code"), over="contraindications", category="exam",
@@ -140,7 +147,7 @@ def assessment() -> list[Resource]:
                         ],
                     }),
         Resource("Procedure", "medication-review", "Medication review", since=Level.C1, shape={
-            "status": derived(lambda it, _of: {"in-progress": "in-progress", "cancelled": "stopped"}.get(it.status, "completed")),
+            "status": follows_table("status", REVIEW_STATUS),
             "code": MEDICATION_REVIEW,
             "subject": subject(),
             "encounter": own_resource("visit"),
@@ -168,12 +175,12 @@ def assessment() -> list[Resource]:
             "component": [each("trauma_type", {"code": key(codes.part("trauma-type")), "valueCodeableConcept": concept()})],
         }),
         Resource("RiskAssessment", "outcome", "Suitability for the pathway", since=Level.C1, shape={
-            "status": derived(lambda it, _of: SCORE_STATUS[it.status]),
+            "status": follows_table("status", SCORE_STATUS),
             "code": SUITABILITY,
             "subject": subject(),
             "encounter": own_resource("visit"),
-            "occurrenceDateTime": derived(lambda it, _of: iso(it.completed_at or it.start)),
-            "performer": derived(lambda it, of: it.clinician and of.ids.reference("Practitioner", "practitioner", it.clinician, "practitioner")),
+            "occurrenceDateTime": derived("`completedAt`, or else `start`", lambda it, _of: iso(it.completed_at or it.start)),
+            "performer": derived("`clinician`", _assessor),
             "reasonCode": [each("reasons", {"coding": [coding_of("reason")], "text": string("text")})],
             "basis": own_each("instrument", "sensitive-instrument", "contraindication", "medication-review"),
             "prediction": [{"qualitativeRisk": concept("outcome"), "whenPeriod": {"end": day("valid_until")}}],

@@ -28,8 +28,8 @@ from mappings.element import identifier_of, reference_of
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Key, Pattern, To, record
-from mappings.parts import practitioner, recorded, subject, system_of
-from mappings.shape import Codec, Element, Fhir, Parts, Reading, Refers, Said, Writing, derived, each
+from mappings.parts import follows_table, practitioner, recorded, subject, system_of
+from mappings.shape import Codec, Element, Fhir, Parts, Reading, Refers, Said, Writing, each
 
 STATUS = table("http://hl7.org/fhir/consent-state-codes", {
     "draft": "Pending", "proposed": "Proposed", "active": "Active", "rejected": "Rejected", "inactive": "Inactive",
@@ -202,8 +202,8 @@ KIND = Kind(
     resources=[
         Resource("Consent", "consent", "Consent", head=True, shape={
             "status": code("status"),
-            "scope": derived(lambda it, _of: SCOPE[it.kind]),
-            "category": [derived(lambda it, _of: CATEGORY[it.kind])],
+            "scope": follows_table("kind", SCOPE),
+            "category": [follows_table("kind", CATEGORY)],
             "patient": subject(),
             "dateTime": moment("signed_at"),
             "performer": [SignedBy()],

@@ -80,7 +80,7 @@ def extensions_of_kinds() -> dict[str, Used]:
                 assert used.tree is None or _shape(used.tree) == _shape(tree), f"{name} has two shapes"
                 used.tree, used.repeats = tree, used.repeats or several
                 used.on.add(path.removesuffix(".extension"))
-                used.holds.setdefault(kind.name.replace("-", " "), set()).update(_json(line.field) for line in tree.lines())
+                used.holds.setdefault(kind.name.replace("-", " "), set()).update(model.json_path(line.field) for line in tree.lines())
     return found
 
 
@@ -179,10 +179,6 @@ def _item(instrument: Instrument, number: int, link: str) -> Fhir:
     if instrument.answers == "coding":
         item["answerOption"] = [{"valueCoding": coding(LOINC, *answer)} for answer in FREQUENCY.values()]
     return item
-
-
-def _json(path: str) -> str:
-    return ".".join(model.json_name(name) for name in path.split(".") if name)
 
 
 def _camel(name: str) -> str:

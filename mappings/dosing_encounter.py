@@ -28,7 +28,7 @@ from mappings.instruments import INSTRUMENTS, RISK_LEVEL, Answer, check_answers
 from mappings.kind import Kind, Resource
 from mappings.medication import Administration, PractitionerKey, Prescription, RescueMedication
 from mappings.model import HOURS, MINUTES, SCORE, Between, Key, Label, Rating, To, record
-from mappings.parts import component, follows, iso, moment_or_unknown, own, practitioner, recorded, subject, the_clinic
+from mappings.parts import component, follows, iso, moment_or_unknown, own, own_each, practitioner, recorded, subject, the_clinic
 from mappings.readings import BloodPressure, Celsius, Percent, PerMinute, members, observation, scale, set_category, set_code, taken_during, vital_sign
 from mappings.responses import Items
 from mappings.shape import Refers, derived, fixed
@@ -178,14 +178,14 @@ def _pre_checks() -> list[Resource]:
             "pre-check-risk", "Suicide risk level", codes.loinc("93374-7", "Suicide risk level"), category="survey", **checked,
             since=Level.C1, when=lambda it, _of: it.pre_checks is not None and it.pre_checks.cs_srs_level is not None,
             more={"valueCodeableConcept": follows("pre_checks.cs_srs_level", RISK_LEVEL.concept),
-                  "derivedFrom": derived(lambda _it, of: of.own_each("pre-check-c-ssrs"))},
+                  "derivedFrom": own_each("pre-check-c-ssrs")},
         ),
         observation(
             "pre-check", "Checks before a dose", PreCheckCode, plain="Observations taken together", category="exam", since=Level.C0,
             effective={"effectiveDateTime": moment("pre_checks.checked_at")},
             when=lambda it, _of: it.pre_checks is not None,
             more={
-                "hasMember": derived(lambda _it, of: of.own_each("pre-check-bp", "pre-check-risk")),
+                "hasMember": own_each("pre-check-bp", "pre-check-risk"),
                 "component": [
                     component(codes.loinc("87527-8", "Time since last food"), valueQuantity=quantity("pre_checks.fast_food_hours")),
                     component(codes.part("fluids-interval"), valueQuantity=quantity("pre_checks.fluids_minutes")),
@@ -200,7 +200,7 @@ def _pre_checks() -> list[Resource]:
 
 
 # At C0 a set of checks before a dose looks like any other set of observations.
-PreCheckCode = derived(lambda _it, of: codes.observed("observation-set" if of.view < Level.C1 else "pre-dose-checks"))
+PreCheckCode = derived("the view", lambda _it, of: codes.observed("observation-set" if of.view < Level.C1 else "pre-dose-checks"))
 
 
 def _discharge() -> Resource:

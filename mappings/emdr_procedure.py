@@ -32,10 +32,10 @@ from mappings.instruments import RISK_LEVEL
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import DAYS, SCORE, Between, Key, Label, Narrative, Rating, Text, To, record
-from mappings.parts import component, follows, iso, practitioner, recorded, subject, the_clinic
+from mappings.parts import component, follows, follows_table, iso, own_each, practitioner, recorded, subject, the_clinic
 from mappings.parts import own as own_resource
 from mappings.readings import observation, scale
-from mappings.shape import Below, Derived, Refers, Said, Writing, derived, each
+from mappings.shape import Below, Refers, Said, Writing, derived, each
 from mappings.visit import episode, visit_shape
 
 PROCEDURE_STATUS = table("http://hl7.org/fhir/event-status", {
@@ -154,6 +154,10 @@ class EmdrProcedure:
     supervision_flag: C2[bool | None] = None
 
 
+def _course(it: Any, of: Writing) -> Any:
+    return it.pathway_id and [of.ids.reference("Procedure", "pathway", it.pathway_id, "course")]
+
+
 def _procedure() -> Resource:
     return Resource("Procedure", "procedure", "EMDR session", head=True, since=Level.C1, shape={
         "status": code("status"),
@@ -161,10 +165,10 @@ def _procedure() -> Resource:
         "code": EMDR,
         "subject": subject(),
         "encounter": own_resource("visit"),
-        "performedPeriod": derived(lambda it, _of: {"start": iso(it.start), **({"end": iso(it.end)} if it.end else {})}),
+        "performedPeriod": derived("`start` and `end`", lambda it, _of: {"start": iso(it.start), **({"end": iso(it.end)} if it.end else {})}),
         "performer": [{"actor": practitioner("therapist")}],
         "basedOn": [Refers("CarePlan", "care_plan_id", role="plan")],
-        "partOf": derived(lambda it, of: it.pathway_id and [of.ids.reference("Procedure", "pathway", it.pathway_id, "course")]),
+        "partOf": derived("the EMDR course of `pathwayId`", _course),
         "outcome": concept("completeness"),
         "usedCode": [concept("bls")],
         "extension": [
@@ -183,8 +187,8 @@ def _of_the_session(it: Any, of: Writing) -> Any:
     return None if found is None else [found]
 
 
-DURING = {"partOf": derived(_of_the_session)}
-AFTERWARDS = derived(lambda it, _of: iso(it.end or it.start))
+DURING = {"partOf": derived("the session's Procedure", _of_the_session)}
+AFTERWARDS = derived("`end`, or else `start`", lambda it, _of: iso(it.end or it.start))
 
 
 def _measures() -> list[Resource]:
@@ -195,7 +199,7 @@ def _measures() -> list[Resource]:
     )
     made = []
     for term, before, after, title in measured:
-        focus = {"focus": derived(lambda _it, of: of.own_each("target"))} if term in ("suds", "voc") else {}
+        focus = {"focus": own_each("target")} if term in ("suds", "voc") else {}
         made.append(scale(f"{term}-before", before, title, at="start", code=codes.observed(term), more={**DURING, **focus}))
         made.append(scale(f"{term}-after", after, title, effective={"effectiveDateTime": AFTERWARDS}, code=codes.observed(term), more={**DURING, **focus}))
     return made
@@ -263,7 +267,7 @@ def check(it: EmdrProcedure) -> Iterator[tuple[str, str]]:
 
 def _visit_status() -> Below:
     seen: Said = code("status", SEEN_STATUS)
-    return Below(Level.C1, seen, Derived(lambda it, _of: VISIT_STATUS[it.status]))
+    return Below(Level.C1, seen, follows_table("status", VISIT_STATUS))
 
 
 KIND = Kind(

@@ -166,7 +166,7 @@ def _experiment() -> Resource:
         "code": concept("domain"),
         "description": string("description"),
         "for": subject(),
-        "owner": derived(lambda _it, of: of.ids.reference("Patient", "patient", of.entity.patient_id, "patient")),
+        "owner": derived("the patient", lambda _it, of: of.ids.reference("Patient", "patient", of.entity.patient_id, "patient")),
         "executionPeriod": {"start": day("start")},
         "input": [noted("prediction", "prediction"), noted("frequency", "frequency")],
         "output": [noted("outcome", "outcome")],
@@ -188,7 +188,7 @@ def _plan() -> Resource:
         "author": practitioner("author"),
         "supportingInfo": own_each("session"),
         "goal": own_each("goal"),
-        "activity": derived(lambda _it, of: [{"reference": task} for task in of.own_each("experiment") or []] or None),
+        "activity": derived("the small experiments", lambda _it, of: [{"reference": task} for task in of.own_each("experiment") or []] or None),
         "extension": [
             recorded(),
             extension_of(EPISODE_OF_CARE, valueReference=Refers("EpisodeOfCare", "pathway_id", role="episode")),

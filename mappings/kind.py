@@ -70,8 +70,11 @@ class Resource:
         self._text = {view: plain if view < Level.C1 else title for view in Level}
 
     def _identifier(self, kind: "Kind", more: Any) -> Element:
-        mine = Tree({"system": key(parts.system_of(self.type)), "value": derived(lambda _it, of: of.ids.id(of.kind, of.entity.id, self.role, of.item))})
-        clinic: Element = Tree({"system": key(parts.system_of(kind.name)), "value": derived(lambda _it, of: of.entity.id)})
+        def uuid(_it: Any, of: Writing) -> str:
+            return of.ids.id(of.kind, of.entity.id, self.role, of.item)
+
+        mine = Tree({"system": key(parts.system_of(self.type)), "value": derived("the resource's own id", uuid)})
+        clinic: Element = Tree({"system": key(parts.system_of(kind.name)), "value": derived("`id`, the clinic's own key", lambda _it, of: of.entity.id)})
         if self.type in ONE_IDENTIFIER:
             return clinic if self.head else mine
         return Parts([mine, *([Since(self.key_since, clinic)] if self.head else []), *(more if isinstance(more, list) else [more])])
@@ -244,13 +247,17 @@ class Kind:
             "Provenance", "provenance", f"Where this record of a {self.name.replace('-', ' ')} comes from", since=level_of(recorded),
             when=lambda it, _of: it.recorded_at is not None,
             shape={
-                "target": derived(lambda _it, of: [r for found in of.written.values() for r in found.values()] or None),
-                "recorded": derived(lambda it, _of: it.recorded_at.isoformat()),
+                "target": derived("everything else of this record in this view", _everything),
+                "recorded": parts.follows("recorded_at", parts.iso),
                 "policy": [f"{codes.OURS}/map"],
-                "agent": derived(_agents),
-                "entity": [{"role": "source", "what": {"identifier": {"system": parts.system_of(self.name), "value": derived(lambda it, _of: it.id)}}}],
+                "agent": derived("`recordedBy`, and this service", _agents),
+                "entity": [{"role": "source", "what": {"identifier": {"system": parts.system_of(self.name), "value": parts.follows("id")}}}],
             },
         )
+
+
+def _everything(_it: Any, of: Writing) -> list[Fhir] | None:
+    return [reference for found in of.written.values() for reference in found.values()] or None
 
 
 def _agents(it: Any, _of: Writing) -> list[Fhir]:

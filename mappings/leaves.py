@@ -28,10 +28,10 @@ class Fixed(Element):
 
 
 class Derived(Element):
-    """What follows from other data: written, never read."""
+    """What follows from other data: written, never read. `from_what` says in the docs what it follows from."""
 
-    def __init__(self, how: Callable[[Any, Writing], Any]):
-        self._how = how
+    def __init__(self, from_what: str, how: Callable[[Any, Writing], Any]):
+        self.from_what, self._how = from_what, how
 
     def write(self, it: Any, of: Writing) -> Any:
         return self._how(it, of)

@@ -190,7 +190,7 @@ KIND = Kind(
             "extension": [extension("medication-class", valueCodeableConcept=concept("class_"))],
         }),
         observation("background", "History relevant to the pathway", codes.observed("background-history"), category="social-history", head=True,
-                    since=Level.C1, effective={"effectiveDateTime": follows("recorded_at", iso)}, performer=derived(_recorder), more={
+                    since=Level.C1, effective={"effectiveDateTime": follows("recorded_at", iso)}, performer=derived("`recordedBy`", _recorder), more={
                         "component": [
                             component(codes.part("antidepressant-trials"), valueInteger=integer("prior_antidepressant_trials")),
                             *(component(codes.part(name), valueBoolean=boolean(name)) for name in ("psychosis", "mania", "seizure", "bladder")),
@@ -198,7 +198,7 @@ KIND = Kind(
                         "extension": [recorded()],
                     }),
         observation("substance-history", "Substance use history", codes.observed("substance-history"), category="social-history",
-                    effective={"effectiveDateTime": follows("recorded_at", iso)}, performer=derived(_recorder),
+                    effective={"effectiveDateTime": follows("recorded_at", iso)}, performer=derived("`recordedBy`", _recorder),
                     more={"valueString": string("substance_history")}),
     ],
 )

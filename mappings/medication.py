@@ -16,9 +16,9 @@ from mappings.disclosure import C0, C1, Level
 from mappings.element import LOST
 from mappings.kind import Resource
 from mappings.model import Between, Key, Label, To, Unit, record
-from mappings.parts import Effective, data_absent, own, own_each, practitioner, subject
+from mappings.parts import Effective, data_absent, follows_table, own, own_each, practitioner, subject
 from mappings.readings import Kilograms, observation, quantity_or_unknown
-from mappings.shape import Element, Fhir, Reading, Writing, derived, key
+from mappings.shape import Element, Fhir, Reading, Writing, key
 
 DosePerKg = Annotated[Decimal, Unit("mg/kg", "mg/kg"), Between(0, 1000)]
 Rate = Annotated[Decimal, Unit("mg/h", "mg/h"), Between(0, 100_000)]
@@ -89,7 +89,7 @@ def prescription() -> list[Resource]:
             more=quantity_or_unknown("prescription.weight_kg"),
         ),
         Resource("MedicationRequest", "prescription", "Prescription for a dosing session", since=Level.C1, shape={
-            "status": derived(lambda it, _of: REQUEST_STATUS[it.status]),
+            "status": follows_table("status", REQUEST_STATUS),
             "intent": "order",
             "medicationCodeableConcept": MedicationCode("prescription.drug", "prescription.product"),
             "subject": subject(),

@@ -123,6 +123,11 @@ def json_name(name: str) -> str:
     return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
+def json_path(path: str) -> str:
+    """A dotted path of names as it is in our JSON."""
+    return ".".join(json_name(name) for name in path.split("."))
+
+
 def _field(owner: type, name: str, hint: Any, *, required: bool) -> Field:
     notes: list[Any] = []
     many = False

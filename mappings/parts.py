@@ -1,6 +1,6 @@
 """The fragments of FHIR that every kind is written with: who it is about, when, extensions, readings, answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mappings import codes, model
@@ -38,15 +38,23 @@ def subject() -> Subject:
 
 def own(role: str) -> Derived:
     """A reference to another resource of this entity, where this view has it."""
-    return derived(lambda _it, of: of.own(role))
+    return derived(f"this record's {_shown(role)}", lambda _it, of: of.own(role))
 
 
 def own_each(*roles: str) -> Derived:
-    return derived(lambda _it, of: of.own_each(*roles))
+    return derived(f"this record's {_listed(roles)}", lambda _it, of: of.own_each(*roles))
 
 
 def own_of_item(*roles: str) -> Derived:
-    return derived(lambda _it, of: of.own_of_item(*roles))
+    return derived(f"this item's {_listed(roles)}", lambda _it, of: of.own_of_item(*roles))
+
+
+def _shown(role: str) -> str:
+    return role.replace("-", " ")
+
+
+def _listed(roles: tuple[str, ...]) -> str:
+    return ", ".join(map(_shown, roles))
 
 
 def follows(path: str, out: Any = None) -> Derived:
@@ -57,7 +65,15 @@ def follows(path: str, out: Any = None) -> Derived:
         value = get(of.entity)
         return None if value is None else out(value) if out else value
 
-    return derived(write)
+    return derived(f"`{model.json_path(path)}`", write)
+
+
+def follows_table(path: str, table: Mapping[str, Any]) -> Derived:
+    """What a term elsewhere makes of it, by a table that loses something: read-only."""
+    get = getter(path)
+    rows = [f"{term}: {value}" for term, value in table.items() if isinstance(value, str)]
+    says = f"`{model.json_path(path)}`" + (f" ({'; '.join(rows)})" if rows else "")
+    return derived(says, lambda _it, of: table[get(of.entity)])
 
 
 def follows_item(path: str, out: Any = None) -> Derived:
@@ -67,7 +83,7 @@ def follows_item(path: str, out: Any = None) -> Derived:
         value = get(it)
         return None if value is None else out(value) if out else value
 
-    return derived(write)
+    return derived(f"the item's `{model.json_path(path)}`", write)
 
 
 def iso(value: Any) -> str:
@@ -76,7 +92,7 @@ def iso(value: Any) -> str:
 
 def the_clinic() -> Derived:
     """The clinic, which every reader may know of, named as a performer."""
-    return derived(lambda _it, of: of.entity.clinic_id and of.ids.reference("Organization", "clinic", of.entity.clinic_id, "clinic"))
+    return derived("the clinic, `clinicId`", lambda _it, of: of.entity.clinic_id and of.ids.reference("Organization", "clinic", of.entity.clinic_id, "clinic"))
 
 
 def practitioner(name: str) -> Refers:
@@ -159,7 +175,7 @@ class Effective(Element):
 def moment_or_unknown(element: str, name: str) -> Fhir:
     """A dateTime that R4 or its profile requires: the moment, or that it is unknown."""
     get = getter(name)
-    return {element: moment(name), f"_{element}": derived(lambda it, _of: {"extension": data_absent()} if get(it) is None else None)}
+    return {element: moment(name), f"_{element}": derived("that it is not known", lambda it, _of: {"extension": data_absent()} if get(it) is None else None)}
 
 
 def data_absent(reason: str = "unknown") -> list[Fhir]:
@@ -177,7 +193,7 @@ def pressure_component(code: Fhir, prefix: str, number: str, other: str) -> Tree
     return Tree({
         "code": key(code),
         "valueQuantity": quantity(f"{prefix}{number}"),
-        "dataAbsentReason": derived(lambda it, _of: missing if mine(it) is None and its(it) is not None else None),
+        "dataAbsentReason": derived("that only the other was measured", lambda it, _of: missing if mine(it) is None and its(it) is not None else None),
     })
 
 

@@ -23,7 +23,7 @@ from mappings.emdr_procedure import EMDR, PROCEDURE_STATUS
 from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Key, To, record
-from mappings.parts import practitioner, recorded, subject, system_of
+from mappings.parts import follows_table, own_each, practitioner, recorded, subject, system_of
 from mappings.shape import Refers, Writing, derived, each, key
 
 STATUS = table("http://hl7.org/fhir/episode-of-care-status", {
@@ -151,14 +151,14 @@ KIND = Kind(
     "pathway", "pathways", Pathway, check=check,
     resources=[
         Resource("CareTeam", "team", "Care team", since=Level.C1, shape={
-            "status": derived(lambda it, _of: TEAM_STATUS[it.status]),
+            "status": follows_table("status", TEAM_STATUS),
             "subject": subject(),
             "participant": [each("team", {
                 "role": [concept("role")],
                 "member": practitioner("practitioner"),
                 "period": {"start": day("period.start"), "end": day("period.end")},
             })],
-            "managingOrganization": derived(_team_managers),
+            "managingOrganization": derived("`clinicId`", _team_managers),
         }),
         Resource("EpisodeOfCare", "episode", "Ketamine-assisted EMDR pathway", head=True, since=Level.C1, shape={
             "status": code("status"),
@@ -166,7 +166,7 @@ KIND = Kind(
             "patient": subject(),
             "managingOrganization": Refers("Organization", "clinic_id", role="clinic"),
             "period": {"start": moment("start"), "end": moment("end")},
-            "team": derived(lambda _it, of: of.own_each("team")),
+            "team": own_each("team"),
             "extension": [
                 recorded(),
                 complex_extension("referral", part_of("source", valueCodeableConcept=concept("referral.source")),

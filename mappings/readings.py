@@ -65,7 +65,7 @@ def taken_during() -> Element:
         found = it.administration_id
         return None if found is None else [of.ids.reference("MedicationAdministration", of.kind, of.entity.id, "administration", found)]
 
-    return derived(write)
+    return derived("the item's `administrationId`", write)
 
 
 VITALS: dict[str, tuple[str, str, Fhir]] = {  # field -> role, title, code
@@ -93,7 +93,7 @@ def scale(role: str, name: str, title: str, *, over: str | None = None, at: str 
 
 def set_code(vitals: tuple[str, ...], otherwise: str = "observation-set") -> Element:
     """A set with vital signs in it is the vital signs panel; one without is a set of ours."""
-    return derived(lambda _it, of: codes.VITAL_SIGNS_PANEL if of.own_of_item(*vitals) else codes.observed(otherwise))
+    return derived("whether vital signs are among them", lambda _it, of: codes.VITAL_SIGNS_PANEL if of.own_of_item(*vitals) else codes.observed(otherwise))
 
 
 def members(*roles: str) -> Element:
@@ -101,11 +101,11 @@ def members(*roles: str) -> Element:
 
 
 def set_category(vitals: tuple[str, ...]) -> Element:
-    return derived(lambda _it, of: [codes.CATEGORY["vital-signs" if of.own_of_item(*vitals) else "exam"]])
+    return derived("whether vital signs are among them", lambda _it, of: [codes.CATEGORY["vital-signs" if of.own_of_item(*vitals) else "exam"]])
 
 
 def quantity_or_unknown(name: str) -> Fhir:
     """valueQuantity, or where only its time is known, that the value is unknown."""
     get = getter(name)
     unknown = codes.concept(codes.coding(codes.DATA_ABSENT, "unknown", "Unknown"))
-    return {"valueQuantity": quantity(name), "dataAbsentReason": derived(lambda it, _of: unknown if get(it) is None else None)}
+    return {"valueQuantity": quantity(name), "dataAbsentReason": derived("that it is not known", lambda it, _of: unknown if get(it) is None else None)}

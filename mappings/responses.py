@@ -25,7 +25,7 @@ from mappings.element import reference_of
 from mappings.instruments import FREQUENCY, INSTRUMENTS, RISK_LEVEL, Instrument
 from mappings.kind import Resource
 from mappings.model import SCORE
-from mappings.parts import follows_item, subject
+from mappings.parts import follows_item, follows_table, subject
 from mappings.parts import own as own_resource
 from mappings.readings import observation
 from mappings.shape import Bound, Codec, Element, Fhir, Line, Reading, Said, Writing, derived, getter, putter
@@ -40,22 +40,25 @@ def administered(over: str, role: str) -> list[Resource]:
     def score(it: Any, _of: Writing) -> Any:
         return {"value": it.total, "unit": SCORE.word, "system": codes.UCUM, "code": SCORE.code}
 
+    def item_9(it: Any, _of: Writing) -> Any:
+        return concept(_frequency(_item_9(it)))
+
     since = Level.C1 if over == "instruments" else Level.C2
-    scores: dict[str, Any] = {"over": over, "category": "survey", "at": "authored_at", "status": derived(lambda _it, of: SCORE_STATUS[of.entity.status])}
-    response = derived(lambda _it, of: [of.own(role)])
+    scores: dict[str, Any] = {"over": over, "category": "survey", "at": "authored_at", "status": follows_table("status", SCORE_STATUS)}
+    response = derived("the response", lambda _it, of: [of.own(role)])
     made = [
         Resource("QuestionnaireResponse", role, "Answers to an instrument", over=over, since=since, shape={
             "questionnaire": Said("instrument", lambda f: _canonical(f.note(Codes))),
-            "status": derived(lambda _it, of: RESPONSE_STATUS[of.entity.status]),
+            "status": follows_table("status", RESPONSE_STATUS),
             "subject": subject(),
             "encounter": own_resource("visit"),
             "authored": moment("authored_at"),
             "source": AnsweredBy("source"),
             "item": Items("instrument", "items", total="total", risk="risk_level" if over == "instruments" else None),
         }),
-        observation(f"{role}-score", "Score of an instrument", derived(lambda it, _of: _total_code(INSTRUMENTS[it.instrument])), **scores,
+        observation(f"{role}-score", "Score of an instrument", derived("the item's `instrument`", _total_code), **scores,
                     since=since, when=lambda it, _of: it.total is not None,
-                    more={"valueQuantity": derived(score), "derivedFrom": response}),
+                    more={"valueQuantity": derived("the item's `total`", score), "derivedFrom": response}),
     ]
     if over == "instruments":
         made += [
@@ -64,12 +67,13 @@ def administered(over: str, role: str) -> list[Resource]:
                         more={"valueCodeableConcept": follows_item("risk_level", RISK_LEVEL.concept), "derivedFrom": response}),
             observation(f"{role}-item-9", "Answer to one item", codes.loinc("44260-8", "PHQ-9 item 9"), **scores,
                         since=Level.C2, when=lambda it, _of: _item_9(it) is not None,
-                        more={"valueCodeableConcept": derived(lambda it, _of: concept(_frequency(_item_9(it)))), "derivedFrom": response}),
+                        more={"valueCodeableConcept": derived("item 9 of the item's `items`", item_9), "derivedFrom": response}),
         ]
     return made
 
 
-def _total_code(instrument: Instrument) -> Fhir:
+def _total_code(it: Any, _of: Writing) -> Fhir:
+    instrument = INSTRUMENTS[it.instrument]
     assert instrument.total is not None
     return concept(instrument.total, text=f"{instrument.name} total")
 

@@ -44,9 +44,9 @@ from mappings.kind import Kind, Resource
 from mappings.medication import PractitionerKey
 from mappings.model import Between, Key, To, Unit, record
 from mappings.parts import component, own_each, recorded, subject
-from mappings.readings import BloodPressure, Centimetres, Kilograms, Percent, PerMinute, observation, vital_sign
+from mappings.readings import BloodPressure, Centimetres, Kilograms, Percent, PerMinute, members, observation, set_category, set_code, vital_sign
 from mappings.responses import administered
-from mappings.shape import derived, each
+from mappings.shape import each
 from mappings.visit import Status, StatusMark, VisitStatus, attended_by, episode, visit_shape
 
 STATUS = VisitStatus({"in-progress": "in-progress", "completed": "finished", "amended": ("finished", "amended"), "cancelled": "cancelled"})
@@ -147,12 +147,8 @@ def _vitals() -> list[Resource]:
     roles = tuple(f"vitals-{name}" for name in _VITALS)
     return [
         *(vital_sign(name, role=f"vitals-{name}", prefix="vitals.", at="vitals.at") for name in _VITALS),
-        observation(
-            "vitals", "Observations taken together",
-            derived(lambda _it, of: codes.VITAL_SIGNS_PANEL if of.own_each(*roles) else codes.observed("observation-set")),
-            effective={"effectiveDateTime": moment("vitals.at")}, since=Level.C0,
-            more={"category": derived(lambda _it, of: [codes.CATEGORY["vital-signs" if of.own_each(*roles) else "exam"]]), "hasMember": own_each(*roles)},
-        ),
+        observation("vitals", "Observations taken together", set_code(roles), effective={"effectiveDateTime": moment("vitals.at")}, since=Level.C0,
+                    more={"category": set_category(roles), "hasMember": members(*roles)}),
     ]
 
 

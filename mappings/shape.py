@@ -254,8 +254,8 @@ def key(value: Any) -> Fixed:
     return Fixed(value, keyed=True)
 
 
-def derived(how: Callable[[Any, Writing], Any]) -> Derived:
-    return Derived(how)
+def derived(from_what: str, how: Callable[[Any, Writing], Any]) -> Derived:
+    return Derived(from_what, how)
 
 
 def since(level: Level, element: Any) -> Since:
