@@ -6,10 +6,11 @@ the store turns it into numbers. Parameters that look at the same path share the
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from mappings.element import Fhir
@@ -147,28 +148,44 @@ EXTRA = {("AdverseEvent", "identifier"), ("AdverseEvent", "encounter"), ("Advers
 
 def index_entries(resource: Fhir) -> Iterator[Entry]:
     """What a resource is found by, parameter by parameter. `_lastUpdated` is the store's own."""
-    for parameter in PARAMETERS[str(resource["resourceType"])].values():
-        if parameter.rows == parameter.name:
-            for path in parameter.paths:
-                for value in _values(resource, path):
+    for parameter, firsts, walk in _looks(str(resource["resourceType"])):
+        for name in firsts:  # most parameters look at what most resources do not say
+            if name in resource:
+                for value in walk(resource):
                     yield from _entries(parameter, value)
+                break
 
 
-def _values(resource: Any, path: str) -> list[Any]:
-    """All values at a path of names, through arrays; a last name without its type stands for a choice of types."""
-    found = [resource]
-    for name in path.split("."):
-        plain, _, only = name.partition("[")
-        following: list[Any] = []
-        for one in found:
-            value = one.get(plain) if isinstance(one, dict) else None
-            if value is None and isinstance(one, dict):
-                value = next((one[plain + choice] for choice in ("DateTime", "Period", "Date") if plain + choice in one), None)
-            for item in value if isinstance(value, list) else [value]:
-                if item is not None and (not only or item.get("system") == only.rstrip("]")):
-                    following.append(item)
-        found = following
-    return found
+@cache
+def _looks(type_: str) -> tuple[tuple[Parameter, tuple[str, ...], Callable[[Fhir], list[Any]]], ...]:
+    """Where each parameter with rows of its own looks: the top-level elements that it needs, and the walk to its values."""
+    own = [p for p in PARAMETERS[type_].values() if p.rows == p.name]
+    return tuple((p, _choices(path.split(".")[0]), _walk(path)) for p in own for path in p.paths)
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    """An element by its name, or by its name and type where it is a choice of types."""
+    plain = name.partition("[")[0]
+    return (plain, *(plain + type_ for type_ in ("DateTime", "Period", "Date")))
+
+
+def _walk(path: str) -> Callable[[Fhir], list[Any]]:
+    """All values at a path of names, through arrays; `telecom[phone]` are those of one system."""
+    steps = [(_choices(name), name.partition("[")[2].rstrip("]")) for name in path.split(".")]
+
+    def walk(resource: Fhir) -> list[Any]:
+        found: list[Any] = [resource]
+        for choices, only in steps:
+            following: list[Any] = []
+            for one in found:
+                value = next((one[name] for name in choices if name in one), None) if isinstance(one, dict) else None
+                for item in value if isinstance(value, list) else (value,):
+                    if item is not None and (not only or item.get("system") == only):
+                        following.append(item)
+            found = following
+        return found
+
+    return walk
 
 
 def _entries(parameter: Parameter, value: Any) -> Iterator[Entry]:
@@ -214,6 +231,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=10_000)
 def span(text: str) -> tuple[int, int]:
     """The moments that a FHIR date, dateTime or instant may mean. A date without offset is taken in UTC. Raises ValueError."""
     if "T" not in text:

@@ -55,6 +55,15 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What an entity yields, worked out before the transaction: it holds as long as the records that the rules looked at do."""
+
+    looked_at: frozenset[tuple[str, str, int]]
+    found: tuple[Finding, ...]
+    yielded: dict[bytes, Yielded]
+
+
+@dataclass(frozen=True)
 class Outward:
     """One entity on its way out: what it yields at each view, against what is stored. `entity` is None when it is erased."""
 
@@ -68,7 +77,18 @@ class Outward:
     planned: dict[bytes, list[tuple[frozenset[int], Content, str]]]
 
 
-def publish(act: Act, kind: Kind, entity: Any) -> Published:
+def prepare(tenant: Tenant, connection: Connection, kind: Kind, entity: Any) -> Prepared:
+    """The better part of the work of a publish, done while nobody waits for a lock."""
+    key = entity.id if kind.name == "patient" else getattr(entity, "patient_id", None)
+    patient = entities.get(connection, "patient", key) if key is not None else None
+    act = Act(tenant, connection, "")
+    others = _read(act, patient, set(looks_at(kind.name))) if patient is not None else []
+    others = [other for other in others if (other[0], other[2].id) != (kind.name, entity.id)]
+    found = _judged(act, kind, entity, others)
+    return Prepared(_basis(kind, others), found, renderings.rendered(tenant, kind, entity, found))
+
+
+def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None) -> Published:
     """Stores an entity and everything that follows from it. The same entity twice changes nothing.
 
     Raises Conflict where a new one's key is taken, Stale where it is not at the expected version, and Unprocessable for
@@ -82,7 +102,10 @@ def publish(act: Act, kind: Kind, entity: Any) -> Published:
     if stored is not None and not stored.erased and stored.document == document:
         return Published(stored, False, False, _yielded(act, stored))
     others = _others(act, kind, entity.id, patient)
-    outward = _outward(act, kind, entity, stored, _judged(act, kind, entity, others))
+    if prepared is None or prepared.looked_at != _basis(kind, others):
+        found = _judged(act, kind, entity, others)
+        prepared = Prepared(frozenset(), found, renderings.rendered(act.tenant, kind, entity, found))
+    outward = _outward(act, kind, entity, stored, prepared)
     followers = _followers(act, kind, [*others, (kind.name, stored, entity)], patient)
     return _commit(act, outward, followers, document, patient)
 
@@ -100,7 +123,7 @@ def erase(act: Act, kind: Kind, key: str) -> Published:
     if stored.erased:
         return Published(stored, False, False, ())
     others = _others(act, kind, key, patient)
-    outward = _outward(act, kind, None, stored, ())
+    outward = _outward(act, kind, None, stored, Prepared(frozenset(), (), {}))
     return _commit(act, outward, _followers(act, kind, others, patient), stored.document, patient)
 
 
@@ -140,8 +163,13 @@ def _judged(act: Act, kind: Kind, entity: Any, others: Others) -> tuple[Finding,
     return findings(kind, entity, seen, act.tenant.thresholds, KINDS)
 
 
-def _outward(act: Act, kind: Kind, entity: Any, stored: Stored | None, found: tuple[Finding, ...]) -> Outward:
-    yielded = renderings.rendered(act.tenant, kind, entity, found) if entity is not None else {}
+def _basis(kind: Kind, others: Others) -> frozenset[tuple[str, str, int]]:
+    """Which versions of which records the rules of a kind look at."""
+    return frozenset((name, stored.id, stored.version) for name, stored, _ in others if stored is not None and name in looks_at(kind.name))
+
+
+def _outward(act: Act, kind: Kind, entity: Any, stored: Stored | None, prepared: Prepared) -> Outward:
+    yielded, found = prepared.yielded, prepared.found
     known = resources.known_of(act.tx, stored.num) if stored is not None else {}
     planned = {}
     for uuid in dict.fromkeys([*yielded, *known]):
@@ -160,7 +188,8 @@ def _followers(act: Act, kind: Kind, now: Others, patient: Stored | None) -> lis
         if name in dependents(kind.name) and stored is not None:
             judged = _judged(act, KINDS[name], other, now)
             if encode([f.document() for f in judged]) != stored.findings:
-                found.append(_outward(act, KINDS[name], other, stored, judged))
+                yielded = renderings.rendered(act.tenant, KINDS[name], other, judged)
+                found.append(_outward(act, KINDS[name], other, stored, Prepared(frozenset(), judged, yielded)))
     return [outward for outward in found if outward.stored is not None]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mappings import search
-from mappings.disclosure import VIEWS, withhold
+from mappings.disclosure import VIEWS, Level, withhold
 from mappings.findings import Finding
 from mappings.kind import META, Kind
 from mappings.tombstones import entered_in_error
@@ -21,14 +21,21 @@ def rendered(tenant: Tenant, kind: Kind, entity: Any, found: Iterable[Finding]) 
     """Every resource of an entity at every view that has it, as bytes; in the order in which the entity yields them."""
     ids = tenant.ids()
     made: dict[bytes, tuple[str, str, str | None, dict[int, Content]]] = {}
-    found = tuple(found)
+    found, before = tuple(found), None
     for view in VIEWS:
-        for resource in kind.to_fhir(withhold(entity, view), ids, view, found):
+        seen = withhold(entity, view)
+        if view > Level.C1 and seen == before and all(f.level != view for f in found):
+            # Above C1 a view differs by what it shows of the entity alone; one that shows no more is the one below it.
+            for _, _, _, views in made.values():
+                if int(view) - 1 in views:
+                    views[int(view)] = views[int(view) - 1]
+            continue
+        before = seen
+        for resource in kind.to_fhir(seen, ids, view, found):
             key = ids.key(resource["id"])
             assert key is not None, "every id was made here"
             _, _, _, views = made.setdefault(uuid_of(resource["id"]), (resource["resourceType"], key.role, key.item, {}))
-            body = _content(resource)
-            below = views.get(int(view) - 1)
+            body, below = _content(resource), views.get(int(view) - 1)
             alike = below is not None and below.body == body
             views[int(view)] = below if below is not None and alike else Content(THERE, body, tuple(search.index_entries(resource)))
     return {uuid: Yielded(uuid, type_, role, item, views) for uuid, (type_, role, item, views) in made.items()}

@@ -14,7 +14,7 @@ from mappings.schema import Refused, load
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
 from service.errors import Malformed, NotFound, Unprocessable
-from service.exchange import Act, erase, publish
+from service.exchange import Act, Prepared, erase, prepare, publish
 from service.pages import Place, seal, unseal
 from service.store import audit, entities, idempotency
 from service.store.clock import micros
@@ -32,7 +32,8 @@ def replace(call: Call) -> Answer:
     body = _named(call, call.json(JSON))
     entity = load(kind, body)
     new = call.request.headers.get("If-None-Match", "").strip() == "*"
-    return _write(call, kind, lambda act: publish(act, kind, entity), new=new)
+    prepared = _prepared(call, kind, entity)
+    return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=new)
 
 
 def create(call: Call) -> Answer:
@@ -42,12 +43,18 @@ def create(call: Call) -> Answer:
     raw = call.json(JSON)
     entity = load(kind, raw)
     key = call.request.headers.get("Idempotency-Key")
+    prepared = _prepared(call, kind, entity)
     if key is None:
-        return _write(call, kind, lambda act: publish(act, kind, entity), new=True)
+        return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=True)
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise Malformed("Idempotency-Key: should have 1 to 200 printable characters")
     asked = hashlib.sha256(call.request.path.encode() + b"\n" + encode(raw)).digest()
-    return _write(call, kind, lambda act: publish(act, kind, entity), new=True, kept=(key, asked))
+    return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=True, kept=(key, asked))
+
+
+def _prepared(call: Call, kind: Kind, entity: Any) -> Prepared:
+    with call.service.database.reading() as connection:
+        return prepare(call.service.tenant, connection, kind, entity)
 
 
 def get(call: Call) -> Answer:

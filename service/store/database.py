@@ -73,7 +73,7 @@ class Database:
     def _set_up_sqlite(self, connection: Any, _record: Any) -> None:
         version = tuple(map(int, connection.execute("SELECT sqlite_version()").fetchone()[0].split(".")))
         journal = "WAL" if safe_for_wal(version) else "TRUNCATE"
-        for pragma in (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "cache_size=-8000", "temp_store=MEMORY"):
+        for pragma in (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000", "cache_size=-2000", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
 
     @contextmanager

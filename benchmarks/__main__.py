@@ -1,0 +1,69 @@
+"""`python -m benchmarks [--quick] [--database sqlite|postgresql]`: everything, one table."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import measures
+from benchmarks.deployment import databases, deployed, fill
+
+TARGETS = {
+    "encounters/s": (700, "more"), "ratio": (0.6, "more"), "by patient/s": (800, "more"), "page of 50 by date/s": (400, "more"),
+    "cost at 100,000 / at 1,000": (1.3, "less"), "deliveries/s": (150, "more"), "ready after s": (3, "less"), "web worker MB": (150, "less"),
+}  # fmt: skip
+PUBLISHES = {"sqlite": 40, "postgresql": 30}
+console = Console()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="10,000 resources in place of 100,000")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    given = parser.parse_args()
+    large_size = 10_000 if given.quick else 100_000
+    found = {"mapping": measures.mapping()}
+    kinds = tuple(given.database or ("sqlite", "postgresql"))
+    with databases(kinds) as urls:
+        for kind in kinds:
+            found |= _on(kind, urls[kind], large_size)
+    missed = _show(found)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    raise SystemExit(1 if missed else 0)
+
+
+def _on(kind: str, urls: list[str], large_size: int) -> dict[str, measures.Figures]:
+    found: dict[str, measures.Figures] = {}
+    with deployed("small", urls[0]) as small, deployed("large", urls[1]) as large:
+        console.print(f"{kind}: storing 1,000 and {large_size:,} resources ...")
+        first = [fill(small.service, 1_000), fill(large.service, large_size)]
+        found[f"{kind}, start and memory"] = measures.process(small)
+        found[f"{kind}, reads"] = measures.reads(large)
+        found[f"{kind}, searches at 1,000"] = measures.searches(small)
+        found[f"{kind}, searches at {large_size:,}"] = measures.searches(large)
+        found[f"{kind}, publishes"] = measures.publishes(large, first[1])
+        found[f"{kind}, publish cost"] = measures.publish_cost(small, large, (first[0], first[1] + 150))
+        found[f"{kind}, deliveries"] = measures.deliveries(small)
+        found[f"{kind}, memory after all"] = {"web worker MB": max(large.memory())}
+    return found
+
+
+def _show(found: dict[str, measures.Figures]) -> int:
+    table, missed = Table("What", "Figure", "Measured", "Target", box=None), 0
+    for what, figures in found.items():
+        for name, value in figures.items():
+            target = TARGETS.get(name) or ((PUBLISHES[what.split(",")[0]], "more") if name == "publishes/s" else None)
+            met = target is None or (value >= target[0] if target[1] == "more" else value <= target[0])
+            missed += not met
+            wanted = f"at {'least' if target[1] == 'more' else 'most'} {target[0]:g}" if target else ""
+            table.add_row(what, name, f"{value:,.2f}" if value < 100 else f"{value:,.0f}", wanted if met else f"[red]{wanted}: missed[/red]")
+    console.print(table)
+    return missed
+
+
+if __name__ == "__main__":
+    main()

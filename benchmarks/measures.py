@@ -1,0 +1,135 @@
+"""What is measured: each a function that returns figures by name."""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import requests
+
+from benchmarks.deployment import ROOT, Deployment, _wait, dose, free_port, next_doses
+from benchmarks.load import load, request
+from mappings import KINDS
+from mappings.disclosure import Level
+from mappings.ids import Ids
+from mappings.schema import load as load_entity
+from sandbox.process import started
+from service import operating
+from service.store import outbox
+from service.store.clock import micros
+from service.store.targets import Target
+
+Figures = dict[str, float]
+
+
+def mapping(rounds: int = 7, each: int = 300) -> Figures:
+    """Full dosing encounters that one core maps to FHIR in a second, all of their resources at C3."""
+    kind = KINDS["dosing-encounter"]
+    entity = load_entity(kind, dose(1))
+    count = len(kind.to_fhir(entity, Ids(UUID(int=1)), Level.C3))
+    found = []
+    for _ in range(rounds):
+        began = time.process_time()
+        for _ in range(each):
+            kind.to_fhir(entity, Ids(UUID(int=1)), Level.C3)
+        found.append(each / (time.process_time() - began))
+    return {"encounters/s": statistics.median(found), "resources each": count}
+
+
+@contextmanager
+def bare_route(like: Deployment) -> Iterator[int]:
+    """The bare route in the same gunicorn: the same worker class, processes and threads."""
+    port = free_port()
+    workers, threads = like.service.settings.web_workers, like.service.settings.web_threads
+    command = [sys.executable, "-m", "gunicorn", "-w", str(workers), "--threads", str(threads), "-k", "gthread", "--keep-alive", "75"]
+    process = subprocess.Popen([*command, "-b", f"127.0.0.1:{port}", "benchmarks.bare:app"], cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ})
+    try:
+        _wait(f"http://127.0.0.1:{port}/fhir/r4/a/b", process)
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def reads(on: Deployment, rounds: int = 15, seconds: float = 1.5) -> Figures:
+    """Reads of single resources against the bare route, turn by turn; the ratio is the median of the turns'."""
+    paths = [f"/fhir/r4/Observation/{one}" for one in on.ids("Observation")]
+    asked = [request("GET", path, on.token) for path in paths]
+    ours, theirs = [], []
+    with bare_route(on) as port:
+        load(port, asked, seconds=1), load(on.port, asked, seconds=1)
+        for _ in range(rounds):
+            theirs.append(load(port, asked, seconds=seconds).per_second)
+            ours.append(load(on.port, asked, seconds=seconds).per_second)
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return {"reads/s": statistics.median(ours), "bare/s": statistics.median(theirs), "ratio": ratio}
+
+
+def searches(on: Deployment, seconds: float = 3) -> Figures:
+    """Search by patient, and a page of 50 encounters by date."""
+    patients = on.ids("Patient", 50)
+    by_patient = [request("GET", f"/fhir/r4/Encounter?patient={one}", on.token) for one in patients]
+    by_date = [request("GET", f"/fhir/r4/Encounter?date=ge2026-03-0{day}&_sort=date&_count=50", on.token) for day in range(1, 8)]
+    found: Figures = {}
+    for name, asked in (("by patient/s", by_patient), ("page of 50 by date/s", by_date)):
+        load(on.port, asked, seconds=0.5)
+        measured = [load(on.port, asked, seconds=seconds) for _ in range(3)]
+        assert not any(m.failed for m in measured), name
+        found[name] = statistics.median(m.per_second for m in measured)
+    return found
+
+
+def publishes(on: Deployment, first: int, count: int = 150, connections: int = 6) -> Figures:
+    """Full publishes through HTTP, each of a dosing encounter of its own."""
+    bodies = next_doses(on.service, first, count)
+    asked = [request("PUT", f"/api/v1/dosing-encounters/dose-{n}", on.token, body) for n, body in bodies]
+    found = load(on.port, asked, connections=connections, each_once=True)
+    assert not found.failed, f"{found.failed} publishes failed"
+    return {"publishes/s": found.per_second, "p99 ms": found.p99}
+
+
+def publish_cost(small: Deployment, large: Deployment, first: tuple[int, int], rounds: int = 9, each: int = 30) -> Figures:
+    """The time of one publish at 100,000 stored resources by that at 1,000, turn by turn."""
+    ratios, at = [], list(first)
+    for turn in range(rounds):
+        took = {}
+        for n, on in enumerate((small, large) if turn % 2 else (large, small)):
+            which = 0 if on is small else 1
+            took[which] = 1 / publishes(on, at[which], each, connections=1)["publishes/s"]
+            at[which] += each
+            del n
+        ratios.append(took[1] / took[0])
+    return {"cost at 100,000 / at 1,000": statistics.median(ratios)}
+
+
+def deliveries(on: Deployment, streams: int = 40) -> Figures:
+    """What one worker delivers in a second to a sandbox EHR over real HTTP: patients' whole records, in the order of references."""
+    with started(("plain",)) as origin:
+        target = Target("bench", f"{origin}/fhir/r4", "4.0.1", int(Level.C2), None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
+        now = micros(on.service.tenant.now())
+        on.service.database.write(lambda tx: operating.add_ehr(on.service.tenant, tx, target, None, now))
+        for n, body in next_doses(on.service, 1_000_000, streams):
+            requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30,
+                         headers={"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}).raise_for_status()  # fmt: skip
+        with on.service.database.glance() as connection:
+            owed = outbox.counts(connection)["bench", "waiting"]
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--until-idle"], env=on.environment, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+        took = time.monotonic() - began
+        with on.service.database.glance() as connection:
+            delivered = outbox.counts(connection)["bench", "delivered"]
+        held = requests.get(f"{origin}/_sandbox/counts", timeout=10).json()["plain"]
+    on.service.database.write(lambda tx: operating.pause(tx, "bench", paused=True))
+    assert delivered >= owed, f"{owed - delivered} were not delivered"
+    return {"deliveries/s": delivered / took, "delivered": delivered, "held by the EHR": sum(c["current"] for c in held.values())}
+
+
+def process(on: Deployment) -> Figures:
+    return {"ready after s": on.ready_after, "web worker MB": max(on.memory())}
+
+
