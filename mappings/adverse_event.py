@@ -1,18 +1,19 @@
 """Adverse event: something untoward that happened to the patient, followed up until it is over.
 
-| our field                | R4 AdverseEvent                                           | class |
-| ------------------------ | --------------------------------------------------------- | ----- |
-| onset, event, outcome    | date, event, outcome                                      | C0    |
-| grade                    | severity                                                  | C1    |
-| serious, seriousReason   | seriousness, extension seriousness-reason                 | C1    |
-| relatedness              | extension relatedness; repeated in suspectEntity.causality | C1   |
-| actionTaken              | extension action-taken                                    | C1    |
-| encounterId              | encounter                                                 | C1    |
-| administrationId         | suspectEntity.instance                                    | C1    |
-| yellowCardRef            | extension yellow-card                                     | C1    |
-| reviewedBy, reviewedAt   | extension reviewed                                        | C1    |
-| narrative                | extension adverse-event-narrative                         | C3    |
-| recordedAt, recordedBy   | extension recorded; repeated by recordedDate, Provenance  | C1    |
+| our field              | R4 AdverseEvent                                            | class |
+| ---------------------- | ---------------------------------------------------------- | ----- |
+| id, patientId          | identifier; subject                                        | C0    |
+| onset, event, outcome  | date, event, outcome                                       | C0    |
+| grade                  | severity                                                   | C1    |
+| serious, seriousReason | seriousness, extension seriousness-reason                  | C1    |
+| relatedness            | extension relatedness; repeated in suspectEntity.causality | C1    |
+| actionTaken            | extension action-taken                                     | C1    |
+| encounterId            | encounter                                                  | C1    |
+| administrationId       | suspectEntity.instance                                     | C1    |
+| yellowCardRef          | extension yellow-card                                      | C1    |
+| reviewedBy, reviewedAt | extension reviewed                                         | C1    |
+| narrative              | extension adverse-event-narrative                          | C3    |
+| recordedAt, recordedBy | extension recorded; repeated by recordedDate, Provenance   | C1    |
 
 R4 has no status here: an adverse event recorded in error is deleted. An administration is named within its encounter.
 """

@@ -1,13 +1,13 @@
 """The assessing part of a screening: what was looked for and found, and what was concluded from it.
 
-| our field                      | R4                                                             | class |
-| ------------------------------ | -------------------------------------------------------------- | ----- |
-| contraindications              | one Observation each, present or looked for and absent         | C1/C2 |
-| medicationReview               | Procedure review of medication                                 | C1    |
-| stability, traumaType          | Observations                                                   | C1/C2 |
-| outcome, validUntil            | RiskAssessment.prediction                                      | C1    |
-| reasons                        | RiskAssessment.reasonCode                                      | C1/C2 |
-| recommendedPathway             | RiskAssessment extension recommended-pathway                   | C1    |
+| our field             | R4                                                     | class |
+| --------------------- | ------------------------------------------------------ | ----- |
+| contraindications     | one Observation each, present or looked for and absent | C1-C2 |
+| medicationReview      | Procedure review of medication                         | C1    |
+| stability, traumaType | Observations                                           | C1-C2 |
+| outcome, validUntil   | RiskAssessment.prediction                              | C1    |
+| reasons               | RiskAssessment.reasonCode                              | C1-C2 |
+| recommendedPathway    | RiskAssessment extension recommended-pathway           | C1    |
 """
 
 from datetime import datetime

@@ -1,12 +1,12 @@
 """Clinic: the organisation that provides the visits, and its rooms.
 
-| our field                                          | R4                                                     | class |
-| -------------------------------------------------- | ------------------------------------------------------ | ----- |
-| id                                                 | Organization.identifier of our system clinic           | C0    |
-| odsOrganisationCode, odsSiteCode, cqcLocationId    | Organization.identifier, by system                     | C0    |
-| name, address, telecom                             | Organization.name, .address, .telecom                  | C0    |
-| rooms                                              | Location, one each; extension monitored                | C1    |
-| recordedAt, recordedBy                             | Organization extension recorded; repeated by Provenance | C0   |
+| our field                                       | R4                                                      | class |
+| ----------------------------------------------- | ------------------------------------------------------- | ----- |
+| id                                              | Organization.identifier of our system clinic            | C0    |
+| odsOrganisationCode, odsSiteCode, cqcLocationId | Organization.identifier, by system                      | C0    |
+| name, address, telecom                          | Organization.name, .address, .telecom                   | C0    |
+| rooms                                           | Location, one each; extension monitored                 | C1    |
+| recordedAt, recordedBy                          | Organization extension recorded; repeated by Provenance | C0    |
 """
 
 from collections.abc import Iterator

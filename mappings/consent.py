@@ -1,17 +1,17 @@
 """Consent: to treatment, to disclosure, to research or to recording, each a record of its own.
 
-| our field                                | R4 Consent                                                      | class |
-| ---------------------------------------- | --------------------------------------------------------------- | ----- |
-| kind                                     | extension consent-kind; repeated by scope and category          | C1    |
-| status, signedAt, signedBy               | status, dateTime, performer                                     | C1    |
-| clinicId                                 | organization                                                    | C1    |
-| offLabelExplained, capacityAssessed      | extensions                                                      | C1    |
-| witness                                  | extension consent-Witness                                       | C1    |
-| validFrom, validTo                       | provision.period                                                | C1    |
-| withdrawnAt, sourceDocumentHash          | extensions                                                      | C1    |
-| provisions                               | provision.provision                                             | C1    |
-| provisions: content                      | provision.provision.data                                        | C3    |
-| recordedAt, recordedBy                   | extension recorded; repeated by Provenance                      | C1    |
+| our field                           | R4 Consent                                             | class |
+| ----------------------------------- | ------------------------------------------------------ | ----- |
+| id, patientId                       | identifier; patient                                    | C0    |
+| kind                                | extension consent-kind; repeated by scope and category | C1    |
+| status, signedAt, signedBy          | status, dateTime, performer                            | C1    |
+| clinicId                            | organization                                           | C1    |
+| offLabelExplained, capacityAssessed | extensions                                             | C1    |
+| witness                             | extension consent-Witness                              | C1    |
+| validFrom, validTo                  | provision.period                                       | C1    |
+| withdrawnAt, sourceDocumentHash     | extensions                                             | C1    |
+| provisions                          | provision.provision; the ids of their content in data  | C1-C3 |
+| recordedAt, recordedBy              | extension recorded; repeated by Provenance             | C1    |
 
 The root provision has no type: R4 asks for one in nested rules only, and what no rule names is as the partner's agreement says.
 """

@@ -1,19 +1,20 @@
 """Dosing encounter: one monitored ketamine session, from the checks before it to the discharge after it.
 
-| our field                            | R4                                                              | class |
-| ------------------------------------ | --------------------------------------------------------------- | ----- |
-| status, reason                       | Encounter.status; reasonCancelled or `ended-early` (visit.py)   | C0/C1 |
-| start, end, site, clinicId           | Encounter.period, .location, .serviceProvider                   | C0    |
-| pathwayId, room, participants        | Encounter.episodeOfCare, .location, .participant                | C1    |
-| screeningId, consentId               | Encounter extensions screening, treatment-consent               | C1    |
-| escort                               | RelatedPerson                                                   | C1    |
-| preChecks                            | Observation set, Observation blood pressure, C-SSRS response    | C0-C2 |
-| prescription                         | MedicationRequest, Observation body weight (medication.py)      | C0/C1 |
-| administrations, rescueMedications   | MedicationAdministration, Medication (medication.py)            | C1    |
-| observations                         | one Observation a reading, held together by a set               | C0/C1 |
-| discharge                            | Observation discharge-readiness                                 | C1    |
-| controlledDrugRegisterRef            | Encounter extension controlled-drug-register                    | C1    |
-| recordedAt, recordedBy               | Encounter extension recorded; repeated by Provenance            | C1    |
+| our field                          | R4                                                            | class |
+| ---------------------------------- | ------------------------------------------------------------- | ----- |
+| id, patientId                      | Encounter.identifier; .subject                                | C0    |
+| status, reason                     | Encounter.status; reasonCancelled or `ended-early` (visit.py) | C0-C1 |
+| start, end, site, clinicId         | Encounter.period, .location, .serviceProvider                 | C0    |
+| pathwayId, room, participants      | Encounter.episodeOfCare, .location, .participant              | C1    |
+| screeningId, consentId             | Encounter extensions screening, treatment-consent             | C1    |
+| escort                             | RelatedPerson                                                 | C1    |
+| preChecks                          | Observation set, Observation blood pressure, C-SSRS response  | C0-C2 |
+| prescription                       | MedicationRequest, Observation body weight (medication.py)    | C0-C1 |
+| administrations, rescueMedications | MedicationAdministration, Medication (medication.py)          | C1    |
+| observations                       | one Observation a reading, held together by a set             | C0-C1 |
+| discharge                          | Observation discharge-readiness                               | C1    |
+| controlledDrugRegisterRef          | Encounter extension controlled-drug-register                  | C1    |
+| recordedAt, recordedBy             | Encounter extension recorded; repeated by Provenance          | C1    |
 """
 
 from collections.abc import Iterator

@@ -1,20 +1,21 @@
 """EMDR procedure: one session of eye movement desensitisation and reprocessing, its measures, and (C3) what was said in it.
 
-| our field                                    | R4                                                               | class |
-| -------------------------------------------- | ---------------------------------------------------------------- | ----- |
-| status, reason                               | Procedure.status, .statusReason; at C0 Encounter.status          | C0/C1 |
-| start, end, mode, site, clinicId             | Encounter.period, .class, .location, .serviceProvider            | C0    |
-| pathwayId, partOfEncounterId, therapist      | Encounter.episodeOfCare, .partOf; Procedure.performer            | C1    |
-| carePlanId, bls, daysSinceLastDose           | Procedure.basedOn, .usedCode, extension                          | C1    |
-| focus, phases, setsCount, supervisionFlag    | Procedure extensions                                             | C2    |
-| completeness                                 | Procedure.outcome                                                | C2    |
-| target, beliefTheme                          | Observation emdr-target                                          | C2    |
-| image, cognitions, emotions, ..., narrative  | Observation emdr-target, components                              | C3    |
-| suds, voc, access, tolerance                 | Observations, before and after                                   | C2    |
-| stayedWithinTolerance, bodyScanClear         | Observation emdr-session-response                                | C2    |
-| readiness                                    | Observation emdr-readiness                                       | C2/C3 |
-| safety                                       | Observations                                                     | C1/C2 |
-| recordedAt, recordedBy                       | Procedure extension recorded; repeated by Provenance             | C1    |
+| our field                                                                      | R4                                                      | class |
+| ------------------------------------------------------------------------------ | ------------------------------------------------------- | ----- |
+| id, patientId                                                                  | Procedure.identifier; .subject                          | C0    |
+| status, reason                                                                 | Procedure.status, .statusReason; at C0 Encounter.status | C0-C1 |
+| start, end, mode, site, clinicId                                               | Encounter.period, .class, .location, .serviceProvider   | C0    |
+| pathwayId, partOfEncounterId, therapist                                        | Encounter.episodeOfCare, .partOf; Procedure.performer   | C1    |
+| carePlanId, bls, daysSinceLastDose                                             | Procedure.basedOn, .usedCode, extension                 | C1    |
+| focus, phases, setsCount, supervisionFlag                                      | Procedure extensions                                    | C2    |
+| completeness                                                                   | Procedure.outcome                                       | C2    |
+| target, beliefTheme                                                            | Observation emdr-target                                 | C2    |
+| image, negativeCognition, positiveCognition, emotions, bodyLocation, narrative | Observation emdr-target, components                     | C3    |
+| sudsBefore, sudsAfter, vocBefore, vocAfter, access, tolerance                  | Observations, before and after                          | C2    |
+| stayedWithinTolerance, bodyScanClear                                           | Observation emdr-session-response                       | C2    |
+| readiness                                                                      | Observation emdr-readiness                              | C2-C3 |
+| safety                                                                         | Observations                                            | C1-C2 |
+| recordedAt, recordedBy                                                         | Procedure extension recorded; repeated by Provenance    | C1    |
 
 The course of which this session is a part belongs to the pathway.
 """

@@ -1,15 +1,16 @@
 """Integration care plan: what shifted, and the goals, small experiments and sessions that protect the change.
 
-| our field                      | R4                                                                | class |
-| ------------------------------ | ----------------------------------------------------------------- | ----- |
-| status, title, period, author  | CarePlan.status, .title, .period, .author                         | C1    |
-| pathwayId                      | CarePlan extension workflow-episodeOfCare                         | C1    |
-| crisisPlanRef, reviewDate      | CarePlan extensions                                               | C1    |
-| goals                          | Goal; its text is C2                                              | C1/C2 |
-| smallExperiments               | Task                                                              | C2    |
-| sessions                       | Encounter                                                         | C0/C1 |
-| whatShifted, ..., journal      | Observation integration-reflection                                | C3    |
-| recordedAt, recordedBy         | CarePlan extension recorded; repeated by Provenance               | C1    |
+| our field                                                 | R4                                                  | class |
+| --------------------------------------------------------- | --------------------------------------------------- | ----- |
+| id, patientId                                             | CarePlan.identifier; .subject                       | C0    |
+| status, title, period, author                             | CarePlan.status, .title, .period, .author           | C1    |
+| pathwayId                                                 | CarePlan extension workflow-episodeOfCare           | C1    |
+| crisisPlanRef, reviewDate                                 | CarePlan extensions                                 | C1    |
+| goals                                                     | Goal; its text is C2                                | C1-C2 |
+| smallExperiments                                          | Task                                                | C2    |
+| sessions                                                  | Encounter                                           | C0-C1 |
+| whatShifted, whatFeltNewlyPossible, fearOfLosing, journal | Observation integration-reflection                  | C3    |
+| recordedAt, recordedBy                                    | CarePlan extension recorded; repeated by Provenance | C1    |
 """
 
 from collections.abc import Iterator

@@ -51,6 +51,7 @@ class Resource:
     plain: str | None = None
     key_since: Level = Level.C0  # head: from where the clinic's own key is shown
     when: Callable[[Any, Writing], bool] | None = None
+    only: str = ""  # `when` in words, where it moves a field from one resource to another
     tree: Tree = field(init=False)
 
     def bind(self, kind: "Kind") -> None:
@@ -244,7 +245,7 @@ class Kind:
     def _provenance(self) -> Resource:
         recorded = model.field_at(self.entity, "recorded_at")
         return Resource(
-            "Provenance", "provenance", f"Where this record of a {self.name.replace('-', ' ')} comes from", since=level_of(recorded),
+            "Provenance", "provenance", "Where this record comes from", since=level_of(recorded),
             when=lambda it, _of: it.recorded_at is not None,
             shape={
                 "target": derived("everything else of this record in this view", _everything),

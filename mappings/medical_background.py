@@ -1,14 +1,15 @@
 """Medical background: a patient's conditions, allergies, medications and history, which outlive any visit.
 
-| our field                             | R4                                                        | class |
-| ------------------------------------- | --------------------------------------------------------- | ----- |
-| conditions                            | Condition                                                 | C1    |
-| allergies                             | AllergyIntolerance                                        | C0    |
-| medications                           | MedicationStatement                                       | C1    |
-| priorAntidepressantTrials             | Observation background-history, component                 | C1    |
-| psychosis, mania, seizure, bladder    | Observation background-history, components                | C1    |
-| substanceHistory                      | Observation substance-history                             | C2    |
-| recordedAt, recordedBy                | Observation background-history, extension recorded        | C1    |
+| our field                          | R4                                                  | class |
+| ---------------------------------- | --------------------------------------------------- | ----- |
+| id, patientId                      | Observation background-history, identifier; subject | C0    |
+| conditions                         | Condition                                           | C1    |
+| allergies                          | AllergyIntolerance                                  | C0    |
+| medications                        | MedicationStatement                                 | C1    |
+| priorAntidepressantTrials          | Observation background-history, component           | C1    |
+| psychosis, mania, seizure, bladder | Observation background-history, components          | C1    |
+| substanceHistory                   | Observation substance-history                       | C2    |
+| recordedAt, recordedBy             | Observation background-history, extension recorded  | C1    |
 """
 
 from collections.abc import Iterator

@@ -111,7 +111,8 @@ def prescription() -> list[Resource]:
 def administrations(over: str, role: str, *, product: str | None, prescribed: bool) -> list[Resource]:
     """The Medication (the vial, where it is known) and the MedicationAdministration of each item of a list."""
     return [
-        Resource("Medication", f"{role}-medication", "Medicine given, with its batch", over=over, when=lambda it, _of: from_a_known_vial(it), shape={
+        Resource("Medication", f"{role}-medication", "Medicine given, with its batch", over=over, when=lambda it, _of: from_a_known_vial(it),
+                 only="where lot or expiry is known", shape={
             "code": MedicationCode("drug", product),
             "batch": {"lotNumber": string("lot"), "expirationDate": day("expiry")},
         }),

@@ -175,7 +175,7 @@ class Effective(Element):
 def moment_or_unknown(element: str, name: str) -> Fhir:
     """A dateTime that R4 or its profile requires: the moment, or that it is unknown."""
     get = getter(name)
-    return {element: moment(name), f"_{element}": derived("that it is not known", lambda it, _of: {"extension": data_absent()} if get(it) is None else None)}
+    return {element: moment(name), f"_{element}": derived("whether it is known", lambda it, _of: {"extension": data_absent()} if get(it) is None else None)}
 
 
 def data_absent(reason: str = "unknown") -> list[Fhir]:
@@ -193,7 +193,7 @@ def pressure_component(code: Fhir, prefix: str, number: str, other: str) -> Tree
     return Tree({
         "code": key(code),
         "valueQuantity": quantity(f"{prefix}{number}"),
-        "dataAbsentReason": derived("that only the other was measured", lambda it, _of: missing if mine(it) is None and its(it) is not None else None),
+        "dataAbsentReason": derived("whether both were measured", lambda it, _of: missing if mine(it) is None and its(it) is not None else None),
     })
 
 

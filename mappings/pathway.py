@@ -1,14 +1,15 @@
 """Pathway: one patient's course of treatment, which ties the visits together.
 
-| our field                          | R4                                                      | class |
-| ---------------------------------- | ------------------------------------------------------- | ----- |
-| status, start, end, clinicId       | EpisodeOfCare.status, .period, .managingOrganization    | C1    |
-| referral, stage, stageHistory      | EpisodeOfCare extensions                                | C1    |
-| closureReason                      | EpisodeOfCare extension closure-reason                  | C1    |
-| stuckPattern                       | EpisodeOfCare extension stuck-pattern                   | C2    |
-| team                               | CareTeam.participant                                    | C1    |
-| course                             | Procedure EMDR, of which the sessions are parts         | C1    |
-| recordedAt, recordedBy             | EpisodeOfCare extension recorded; repeated by Provenance | C1   |
+| our field                     | R4                                                         | class |
+| ----------------------------- | ---------------------------------------------------------- | ----- |
+| id, patientId                 | EpisodeOfCare.identifier; .patient, .subject of the others | C0    |
+| status, start, end, clinicId  | EpisodeOfCare.status, .period, .managingOrganization       | C1    |
+| referral, stage, stageHistory | EpisodeOfCare extensions                                   | C1    |
+| closureReason                 | EpisodeOfCare extension closure-reason                     | C1    |
+| stuckPattern                  | EpisodeOfCare extension stuck-pattern                      | C2    |
+| team                          | CareTeam.participant                                       | C1    |
+| course                        | Procedure EMDR, of which the sessions are parts            | C1    |
+| recordedAt, recordedBy        | EpisodeOfCare extension recorded; repeated by Provenance   | C1    |
 """
 
 from collections.abc import Iterator

@@ -1,17 +1,17 @@
 """Patient: whose record it is.
 
-| our field                     | R4 Patient                                                    | class |
-| ----------------------------- | ------------------------------------------------------------- | ----- |
-| id                            | identifier of our system patient                              | C0    |
-| nhsNumber, nhsNumberStatus    | identifier of NHS numbers, with its verification status       | C0    |
-| name, birthDate, gender       | name, birthDate, gender                                       | C0    |
-| address, telecom              | address, telecom                                              | C0    |
-| gpOdsCode                     | generalPractitioner, by ODS code                              | C0    |
-| communicationLanguage         | communication.language                                        | C0    |
-| sexRegistered                 | extension sex-registered                                      | C1    |
-| emergencyContact              | contact                                                       | C1    |
-| deceasedAt                    | deceasedDateTime                                              | C0    |
-| recordedAt, recordedBy        | extension recorded; repeated by Provenance                    | C0    |
+| our field                  | R4 Patient                                              | class |
+| -------------------------- | ------------------------------------------------------- | ----- |
+| id                         | identifier of our system patient                        | C0    |
+| nhsNumber, nhsNumberStatus | identifier of NHS numbers, with its verification status | C0    |
+| name, birthDate, gender    | name, birthDate, gender                                 | C0    |
+| address, telecom           | address, telecom                                        | C0    |
+| gpOdsCode                  | generalPractitioner, by ODS code                        | C0    |
+| communicationLanguage      | communication.language                                  | C0    |
+| sexRegistered              | extension sex-registered                                | C1    |
+| emergencyContact           | contact                                                 | C1    |
+| deceasedAt                 | deceasedDateTime                                        | C0    |
+| recordedAt, recordedBy     | extension recorded; repeated by Provenance              | C0    |
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,13 @@
 """Practitioner: who works at the clinic, in which role, registered with whom.
 
-| our field                 | R4                                                        | class |
-| ------------------------- | --------------------------------------------------------- | ----- |
-| id                        | Practitioner.identifier of our system practitioner        | C0    |
-| name, telecom, active     | Practitioner.name, .telecom, .active                      | C0    |
-| registrations             | Practitioner.identifier, by the system of the body        | C0    |
-| alsTrained, alsExpiry     | Practitioner extension advanced-life-support              | C0    |
-| role                      | PractitionerRole.code                                     | C0    |
-| recordedAt, recordedBy    | Practitioner extension recorded; repeated by Provenance   | C0    |
+| our field              | R4                                                      | class |
+| ---------------------- | ------------------------------------------------------- | ----- |
+| id                     | Practitioner.identifier of our system practitioner      | C0    |
+| name, telecom, active  | Practitioner.name, .telecom, .active                    | C0    |
+| registrations          | Practitioner.identifier, by the system of the body      | C0    |
+| alsTrained, alsExpiry  | Practitioner extension advanced-life-support            | C0    |
+| role                   | PractitionerRole.code                                   | C0    |
+| recordedAt, recordedBy | Practitioner extension recorded; repeated by Provenance | C0    |
 """
 
 from collections.abc import Iterator

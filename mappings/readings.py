@@ -108,4 +108,4 @@ def quantity_or_unknown(name: str) -> Fhir:
     """valueQuantity, or where only its time is known, that the value is unknown."""
     get = getter(name)
     unknown = codes.concept(codes.coding(codes.DATA_ABSENT, "unknown", "Unknown"))
-    return {"valueQuantity": quantity(name), "dataAbsentReason": derived("that it is not known", lambda it, _of: unknown if get(it) is None else None)}
+    return {"valueQuantity": quantity(name), "dataAbsentReason": derived("whether it is known", lambda it, _of: unknown if get(it) is None else None)}

@@ -1,13 +1,13 @@
 """Answers to an instrument as FHIR: the QuestionnaireResponse is the record, the Observations follow from it.
 
-| our field      | R4 QuestionnaireResponse                | class |
-| -------------- | --------------------------------------- | ----- |
-| instrument     | questionnaire                           | C1    |
-| authoredAt     | authored                                | C1    |
-| source         | source                                  | C1    |
-| total          | item with the linkId of the total       | C1    |
-| riskLevel      | item with the linkId of the risk level  | C1    |
-| items          | one item each, with its answer          | C2    |
+| our field  | R4 QuestionnaireResponse               | class |
+| ---------- | -------------------------------------- | ----- |
+| instrument | questionnaire                          | C1    |
+| authoredAt | authored                               | C1    |
+| source     | source                                 | C1    |
+| total      | item with the linkId of the total      | C1    |
+| riskLevel  | item with the linkId of the risk level | C1    |
+| items      | one item each, with its answer         | C2    |
 
 An instrument of the sensitive list (AUDIT-C, DES-II) is C2 as a whole. A total is never computed here: where an item is
 missing there is none, and a total that comes without items is taken as stated.

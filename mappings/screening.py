@@ -1,22 +1,23 @@
 """Screening: assessment and preparation before the pathway, ending in who is suitable for what.
 
-| our field                      | R4                                                                     | class |
-| ------------------------------ | ---------------------------------------------------------------------- | ----- |
-| status                         | Encounter.status; `amended` from C1 (visit.py)                         | C0/C1 |
-| start, completedAt, mode       | Encounter.period, .class                                               | C0    |
-| pathwayId, clinician           | Encounter.episodeOfCare, .participant                                  | C1    |
-| instruments                    | QuestionnaireResponse; derived Observations (instruments.py)           | C1/C2 |
-| sensitiveInstruments           | the same                                                               | C2    |
-| vitals, ecg, lft               | Observations                                                           | C0    |
-| pregnancy, pregnancyTestDate   | Observation 82810-3                                                    | C1    |
-| uds, traumaType                | Observations                                                           | C2    |
-| contraindications              | one Observation each, present or looked for and absent                 | C1    |
-| medicationReview               | Procedure review of medication                                         | C1    |
-| stability                      | Observation stability                                                  | C1/C2 |
-| supportPerson                  | RelatedPerson                                                          | C1    |
-| outcome, reasons, validUntil   | RiskAssessment                                                         | C1    |
-| recommendedPathway             | RiskAssessment extension recommended-pathway                           | C1    |
-| recordedAt, recordedBy         | Encounter extension recorded; repeated by Provenance                   | C1    |
+| our field                                | R4                                                           | class |
+| ---------------------------------------- | ------------------------------------------------------------ | ----- |
+| id, patientId                            | Encounter.identifier; .subject                               | C0    |
+| status                                   | Encounter.status; `amended` from C1 (visit.py)               | C0-C1 |
+| start, completedAt, mode, site, clinicId | Encounter.period, .class, .location, .serviceProvider        | C0    |
+| pathwayId, clinician                     | Encounter.episodeOfCare, .participant                        | C1    |
+| instruments                              | QuestionnaireResponse; derived Observations (instruments.py) | C1-C2 |
+| sensitiveInstruments                     | the same                                                     | C2    |
+| vitals, ecg, lft                         | Observations                                                 | C0    |
+| pregnancy, pregnancyTestDate             | Observation 82810-3                                          | C1    |
+| uds, traumaType                          | Observations                                                 | C2    |
+| contraindications                        | one Observation each, present or looked for and absent       | C1-C2 |
+| medicationReview                         | Procedure review of medication                               | C1    |
+| stability                                | Observation stability                                        | C1-C2 |
+| supportPerson                            | RelatedPerson                                                | C1    |
+| outcome, reasons, validUntil             | RiskAssessment                                               | C1-C2 |
+| recommendedPathway                       | RiskAssessment extension recommended-pathway                 | C1    |
+| recordedAt, recordedBy                   | Encounter extension recorded; repeated by Provenance         | C1    |
 """
 
 from collections.abc import Iterator

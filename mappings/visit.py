@@ -56,7 +56,8 @@ class Status(Element):
         self.table, self.name, self._get, self._put = table, name, getter(name), putter(name)
 
     def bind(self, to: Bound) -> None:
-        self._line = Line(".".join(filter(None, (to.prefix, self.name))), to.path, to.field(self.name), "code", (codes.ENCOUNTER_STATUS,))
+        self.holds = to.field(self.name)
+        self._line = Line(".".join(filter(None, (to.prefix, self.name))), to.path, self.holds, "code", (codes.ENCOUNTER_STATUS,))
 
     def write(self, it: Any, of: Writing) -> Any:
         status = self._get(it)
@@ -88,7 +89,7 @@ class StatusMark(Element):
 
     def inside(self) -> Iterator[tuple[str, Element]]:
         if self.reason:
-            yield f".where(url='{REASON_CANCELLED}' or url='{ENDED_EARLY}').valueCodeableConcept", self.reason
+            yield "('encounter-reasonCancelled' or 'ended-early').valueCodeableConcept", self.reason
 
     def write(self, it: Any, of: Writing) -> Any:
         status = self._status(it)

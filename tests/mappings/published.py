@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from mappings.definitions import definitions, file_name
+from mappings.documentation import tables
+from mappings.levels import levels
 from tests.mappings.written import pretty
 
 DOCS = Path(__file__).parents[2] / "docs"
-FOLDERS = (DOCS / "definitions",)
+FOLDERS = (DOCS / "definitions", DOCS / "mapping")
 
 
 def written() -> dict[Path, str]:
-    return {DOCS / "definitions" / file_name(one): pretty(one) for one in definitions()}
+    files = {DOCS / "definitions" / file_name(one): pretty(one) for one in definitions()}
+    return files | {DOCS / "mapping" / name: text for name, text in [*tables(), ("levels.md", levels())]}
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.na
 
 def carriers(resource: Fhir, line: Line) -> list[str]:
     """The top-level keys that carry a field: one element with its primitive's sibling, or any type of a choice."""
-    name = line.path.split(".")[1]
+    name = line.path.split(".")[1].partition("(")[0]
     names = [name]
     if name.startswith("effective"):
         names = ["effectiveDateTime", "effectivePeriod"]
