@@ -115,3 +115,13 @@ def secret_of(settings: Settings) -> bytes:
     if len(found) < 32:
         raise WrongSetting(f"{PREFIX}SECRET_FILE: {path} holds fewer than 32 characters")
     return found
+
+
+def settings_table() -> str:
+    """Every setting as a row of a table, as docs/operating.md has it."""
+    lines = ["| setting | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default in (None, {}) else f"`{str(default).lower() if isinstance(default, bool) else str(default).rstrip('/')}`"
+        lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(lines)
