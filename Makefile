@@ -6,7 +6,7 @@ BIN := $(DEV_ENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types format lock goldens docs validate check clean
+.PHONY: help run test test-postgres test-faults lint types format lock goldens docs validate check clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,7 +29,13 @@ run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send
 	$(RUN_ENV)/bin/pathway-fhir demo --port $(or $(PORT),8000) --sandbox-port $(or $(SANDBOX_PORT),8001)
 
 test: $(DEV_ENV)/ready ## Run the tests
-	$(PYTEST)
+	$(PYTEST) -m "not postgres and not slow and not browser"
+
+test-postgres: $(DEV_ENV)/ready ## Run on PostgreSQL what runs on both databases
+	$(PYTEST) -m "postgres and not slow"
+
+test-faults: $(DEV_ENV)/ready ## Kill processes and statements, write for long from many sides: minutes, on both databases
+	$(PYTEST) -m slow
 
 lint: $(DEV_ENV)/ready ## Check style and formatting rules
 	$(BIN)/ruff check .
