@@ -89,6 +89,7 @@ class Element:
 
     wants: type = object  # the JSON that `read` can take: an object, an array, a text, or anything
     says = False  # it holds a field
+    follows = False  # it holds what follows from other data
     keyed = False  # it, or what is in it, tells this element of a list from others
 
     def inside(self) -> "Iterator[tuple[str, Element]]":

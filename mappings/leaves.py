@@ -30,6 +30,8 @@ class Fixed(Element):
 class Derived(Element):
     """What follows from other data: written, never read. `from_what` says in the docs what it follows from."""
 
+    follows = True
+
     def __init__(self, from_what: str, how: Callable[[Any, Writing], Any]):
         self.from_what, self._how = from_what, how
 

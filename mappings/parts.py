@@ -209,7 +209,7 @@ class Pressures(Element):
             pressure_component(codes.DIASTOLIC, prefix, "dia", "sys"),
         ]
         for tree in self.parts:
-            tree.says = False  # each is written even where it says only that it is unknown
+            tree.says = tree.follows = False  # each is written even where it says only that it is unknown
         self._any = getter(prefix.rstrip("."))
 
     def inside(self) -> Iterator[tuple[str, Element]]:

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 class Tree(Element):
-    """A JSON object. It is there when something in it says something, or when it has nothing to say but constants.
+    """A JSON object. It is there when a field in it says something; without fields, when something follows from other data; else always.
 
     A key that begins with + is an element that writes several keys itself (a choice of type).
     """
@@ -31,6 +31,7 @@ class Tree(Element):
     def __init__(self, shape: Mapping[str, Any]):
         self.children = {name: element_of(value) for name, value in shape.items() if value is not None}
         self.says = any(child.says for child in self.children.values())
+        self.follows = any(child.follows for child in self.children.values())
         # Only a constant of its own, or one in an array of its own, is there whatever else is.
         self._keys = {name: child for name, child in self.children.items() if child.keyed and isinstance(child, Fixed | Parts)}
         self.keyed = bool(self._keys)
@@ -41,12 +42,12 @@ class Tree(Element):
 
     def bind(self, to: Bound) -> None:
         super().bind(to)
-        self._rows = [(name, child.write, child.says, name.startswith("+")) for name, child in self.children.items()]
+        self._rows = [(name, child.write, child.says if self.says else child.follows, name.startswith("+")) for name, child in self.children.items()]
 
     def write(self, it: Any, of: Writing) -> Any:
         made: Fhir = {}
-        said = not self.says
-        for name, write, says, spread in self._rows:
+        said = not (self.says or self.follows)
+        for name, write, counts, spread in self._rows:
             value = write(it, of)
             if type(value) is OnlyFixed:
                 made[name] = value.values
@@ -55,7 +56,7 @@ class Tree(Element):
                     made.update(value)
                 else:
                     made[name] = value
-                if says:
+                if counts:
                     said = True
         return made if said and made else None
 
@@ -101,7 +102,7 @@ class Parts(Element):
         self.parts = [element_of(part) for part in parts if part is not None]
         if not all(part.keyed for part in self.parts[:-1]):
             raise ValueError("a part that takes anything has to stand last, or the parts after it are never read")
-        self.says = any(part.says for part in self.parts)
+        self.says, self.follows = any(part.says for part in self.parts), any(part.follows for part in self.parts)
         self._keys = [part for part in self.parts if part.keyed and isinstance(part, Fixed)]
         self.keyed = bool(self._keys)
 
@@ -206,7 +207,7 @@ class Since(Element):
 
     def __init__(self, level: Level, element: Any):
         self.level, self.element = level, element_of(element)
-        self.says, self.keyed, self.wants = self.element.says, self.element.keyed, self.element.wants
+        self.says, self.keyed, self.wants, self.follows = self.element.says, self.element.keyed, self.element.wants, self.element.follows
 
     def inside(self) -> Iterator[tuple[str, Element]]:
         yield "", self.element
