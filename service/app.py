@@ -16,7 +16,8 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     logs.set_up(settings)
     service = service or wire(settings)
     app = Flask("pathway-fhir", static_folder=None)
-    app.url_map.strict_slashes = False
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False  # no redirects: what a path says is what is meant
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions["pathway"] = service
     for add in (add_site, add_api, add_fhir):
         add(app, service)

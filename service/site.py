@@ -2,21 +2,26 @@
 
 import importlib.resources
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, request
+from flask.typing import ResponseReturnValue
 from flask_swagger_ui import __file__ as swagger_package
 from sqlalchemy import Connection
+from werkzeug.exceptions import HTTPException
 
 from service import metrics
 from service.api.problems import Problems
 from service.errors import Malformed, NotFound, ServiceError
+from service.fhir.answers import Outcomes
+from service.fhir.routes import BASE as FHIR_BASE
 from service.security import assertions, clients
 from service.security.assertions import InvalidClient
 from service.security.scopes import parse, within
 from service.store import audit, migrate, outbox
-from service.web import Answer, Call, public
+from service.web import Answer, Call, Flavour, Handler, public, unrouted
 from service.wire import encode
 from service.wiring import Service
 
@@ -150,10 +155,33 @@ def asset(call: Call) -> Answer:
     return Answer(200, body, ASSETS[name], {"Cache-Control": "public, max-age=86400"})
 
 
+@dataclass(frozen=True)
+class Route:
+    method: str
+    rule: str
+    name: str
+    handler: Handler
+    flavour: Flavour
+
+
+PROBLEMS = Problems()
+ROUTES = (
+    Route("POST", "/oauth/token", "token", token, TokenErrors()),
+    Route("GET", "/health/live", "health/live", live, PROBLEMS),
+    Route("GET", "/health/ready", "health/ready", ready, PROBLEMS),
+    Route("GET", "/metrics", "metrics", metrics_, PROBLEMS),
+    Route("GET", "/openapi.yaml", "openapi.yaml", openapi, PROBLEMS),
+    Route("GET", "/docs", "docs", docs, PROBLEMS),
+    Route("GET", "/docs/<name>", "docs", asset, PROBLEMS),
+)
+
+
 def add_routes(app: Flask, service: Service) -> None:
-    problems, tokens = Problems(), TokenErrors()
-    app.add_url_rule("/oauth/token", "token", public(service, tokens, "token", token), methods=["POST"])
-    for rule, handler in (
-        ("/health/live", live), ("/health/ready", ready), ("/metrics", metrics_), ("/openapi.yaml", openapi), ("/docs", docs), ("/docs/<name>", asset),
-    ):  # fmt: skip
-        app.add_url_rule(rule, f"site {rule}", public(service, problems, rule.split("<")[0].strip("/"), handler), methods=["GET"])
+    for route in ROUTES:
+        app.add_url_rule(route.rule, f"site {route.rule}", public(service, route.flavour, route.name, route.handler), methods=[route.method])
+    outcomes = Outcomes()
+
+    def nothing(error: HTTPException) -> ResponseReturnValue:
+        return unrouted(service, outcomes if request.path.startswith(FHIR_BASE) else PROBLEMS, error)
+
+    app.register_error_handler(HTTPException, nothing)

@@ -11,15 +11,18 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
-from flask import Request, Response, request
+from flask import Request, Response, current_app, request
+from flask.globals import request_ctx
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
 
 from service import metrics
-from service.errors import Malformed, ServiceError, TooLarge, WrongMediaType, as_service_error
+from service.errors import Malformed, NotFound, NotOffered, ServiceError, TooLarge, WrongMediaType, as_service_error
 from service.security.clients import Caller
 from service.store.audit import Event
 from service.store.clock import micros
@@ -28,6 +31,7 @@ from service.wiring import Service
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 WORTH_COMPRESSING = 1400
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "-"
 _process, _numbers = secrets.token_hex(6), itertools.count(1)  # request ids: who made it, and which of its
 os.register_at_fork(after_in_child=lambda: globals().__setitem__("_process", secrets.token_hex(6)))
@@ -109,15 +113,42 @@ def public(service: Service, flavour: Flavour, action: str, handler: Handler) ->
     return _view(service, flavour, action, handler, public=True)
 
 
+def refusing(service: Service, flavour: Flavour, action: str) -> View:
+    """A view for what is not offered: 405 where the path is known with another method, else 404."""
+    view = _view(service, flavour, action, _refuse, public=False)
+    view.refuses = True  # type: ignore[attr-defined]
+    return view
+
+
+def _refuse(call: Call) -> Answer:
+    raise not_offered(call)
+
+
+def not_offered(call: Call) -> ServiceError:
+    allowed = _offered()
+    if not allowed:
+        return NotFound(f"There is nothing at {call.request.path[:100]}")
+    return NotOffered(f"{call.request.method[:20]} is not offered here", headers={"Allow": ", ".join(allowed)})
+
+
+def _offered() -> list[str]:
+    """The methods with which the path of this request is known."""
+    found = set()
+    for method in METHODS:
+        with suppress(HTTPException):
+            endpoint, _ = request_ctx.url_adapter.match(method=method)  # type: ignore[union-attr]
+            if not getattr(current_app.view_functions[endpoint], "refuses", False):
+                found |= {method, "HEAD"} if method == "GET" else {method}
+    return sorted(found)
+
+
 def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, public: bool) -> View:
     def view(**args: str) -> Response:
         began = time.perf_counter()
-        asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
-        given = asked.headers.get("X-Request-ID", "")
-        call = Call(service, asked, given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}", args=args)
+        call = _call(service, args)
         try:
             if not public:
-                call.caller = service.gate.caller(asked.headers.get("Authorization"))
+                call.caller = service.gate.caller(call.request.headers.get("Authorization"))
             answer = handler(call)
         except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
             answer = _failed(call, flavour, action, error)
@@ -129,12 +160,30 @@ def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, 
     return view
 
 
+def _call(service: Service, args: dict[str, str]) -> Call:
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
+    given = asked.headers.get("X-Request-ID", "")
+    return Call(service, asked, given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}", args=args)
+
+
+def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Response:
+    """The answer to what no route takes: a path that leads nowhere, or a method that nobody here has heard of."""
+    call = _call(service, {})
+    known = _of_framework(error) if error.code not in (404, 405) else not_offered(call)
+    return _finished(call, "nothing", flavour.error(known, call), time.perf_counter())
+
+
 def _failed(call: Call, flavour: Flavour, action: str, error: Exception) -> Answer:
-    known = as_service_error(error)
+    known = _of_framework(error) if isinstance(error, HTTPException) else as_service_error(error)
     if known is None:
         call.service.log.error("failed", action=action, request=call.id, error=type(error).__name__, where=_where(error))
         known = ServiceError("The request could not be carried out. Nothing was stored.")
     return flavour.error(known, call)
+
+
+def _of_framework(error: HTTPException) -> ServiceError:
+    """What went wrong while a body was read: it is longer than it may be, or its sender hung up."""
+    return TooLarge("The body is larger than it may be") if error.code == 413 else Malformed("The body could not be read to its end")
 
 
 def _where(error: Exception) -> str:

@@ -14,6 +14,7 @@ from service.api.envelope import JSON, kind_of
 from service.web import Answer, Call
 from service.wire import encode
 
+SCHEMA_JSON = "application/schema+json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -22,7 +23,7 @@ def schema(call: Call) -> Answer:
     kind = KINDS.get(call.args["kind"])
     if kind is None:
         kind = kind_of(call)
-    return Answer(200, encode({"$schema": DIALECT, "title": kind.name, **json_schema(kind.entity)}), "application/schema+json")
+    return Answer(200, encode({"$schema": DIALECT, "title": kind.name, **json_schema(kind.entity)}), SCHEMA_JSON)
 
 
 def schemas(call: Call) -> Answer:

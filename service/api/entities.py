@@ -13,7 +13,7 @@ from mappings.kind import Kind
 from mappings.schema import Refused, load
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
-from service.errors import Malformed, NotFound, Unprocessable
+from service.errors import Conflict, Malformed, NotFound, Stale, Unprocessable
 from service.exchange import Act, Prepared, erase, prepare, publish
 from service.pages import Place, seal, unseal
 from service.store import audit, entities, idempotency
@@ -31,9 +31,11 @@ def replace(call: Call) -> Answer:
     allow(call, kind, "cu")
     body = _named(call, call.json(JSON))
     entity = load(kind, body)
-    new = call.request.headers.get("If-None-Match", "").strip() == "*"
     prepared = _prepared(call, kind, entity)
-    return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=new)
+    try:
+        return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=envelope.wants_new(call))
+    except Conflict as taken:  # here it is the caller's own condition that does not hold (RFC 9110, 13.1.2)
+        raise Stale(taken.detail) from None
 
 
 def create(call: Call) -> Answer:
@@ -63,7 +65,7 @@ def get(call: Call) -> Answer:
     allow(call, kind, "r")
     with call.service.database.reading() as connection:
         found = envelope.look_at(call, connection, entities.get(connection, kind.name, call.args["id"]), f"{kind.name} {call.args['id'][:64]}")
-    if call.request.headers.get("If-None-Match", "").strip() == f'"{found.version}"':
+    if envelope.knows(call, found):
         return Answer(304, headers={"ETag": f'"{found.version}"'})
     return envelope.one(found)
 

@@ -21,6 +21,7 @@ JSON = "application/json"
 KIND_BY_PLURAL = {kind.plural: kind for kind in KINDS.values()}
 SCOPE_TYPE = {"medical-background": "Condition"}  # all others have the scope of their head's type
 ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
+ANY = "*"
 
 
 def kind_of(call: Call) -> Kind:
@@ -56,10 +57,8 @@ def look_at(call: Call, connection: Any, stored: Stored | None, what: str) -> St
 
 def described(stored: Stored) -> dict[str, Any]:
     """An entity with its version and findings; numbers stand as they were sent."""
-    entity: Any = orjson.Fragment(stored.document)
-    if stored.erased:
-        entity = orjson.Fragment(stored.document[:-1] + b',"erased":true}')
-    return {"entity": entity, "version": stored.version, "changedAt": instant(stored.changed_at), "findings": orjson.Fragment(stored.findings)}
+    said: dict[str, Any] = {"entity": orjson.Fragment(stored.document), "version": stored.version, "changedAt": instant(stored.changed_at)}
+    return said | ({"erased": True} if stored.erased else {}) | {"findings": orjson.Fragment(stored.findings)}
 
 
 def one(stored: Stored) -> Answer:
@@ -75,10 +74,21 @@ def written(call: Call, kind: Kind, done: Published) -> Answer:
     return Answer(201 if done.created else 200, encode(said), JSON, headers)
 
 
+def knows(call: Call, stored: Stored) -> bool:
+    """Whether If-None-Match names the version that is there, compared weakly (RFC 9110, 13.1.2)."""
+    given = [tag.strip() for tag in call.request.headers.get("If-None-Match", "").split(",")]
+    return ANY in given or str(stored.version) in [found[1] for tag in given if (found := ETAG.fullmatch(tag))]
+
+
+def wants_new(call: Call) -> bool:
+    """Whether If-None-Match says that there may be none yet."""
+    return call.request.headers.get("If-None-Match", "").strip() == ANY
+
+
 def expected_version(call: Call) -> int | None:
     """The version of If-Match, None where there is none or any will do."""
     given = call.request.headers.get("If-Match")
-    if given is None or given.strip() == "*":
+    if given is None or given.strip() == ANY:
         return None
     found = ETAG.fullmatch(given.strip())
     if found is None:

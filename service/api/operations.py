@@ -1,6 +1,7 @@
 """Deliveries and EHRs over our API, for the integration engineer and the operator."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
@@ -8,7 +9,7 @@ from mappings.disclosure import Level
 from service import operating
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
-from service.errors import Malformed, NotFound
+from service.errors import Conflict, Malformed, NotFound
 from service.security.access import require_operator
 from service.store import audit, deliveries, entities, outbox, targets
 from service.store.deliveries import Delivery, Filter
@@ -71,7 +72,7 @@ def _changed(call: Call, action: str) -> Answer:
             raise NotFound(f"There is no delivery {number}")
         if not done:
             states = "parked, unsupported or cancelled" if action == "replay" else "waiting, parked or unsupported"
-            raise Malformed(f"Delivery {number} is {found.state}; what can be done this with is {states}")
+            raise Conflict(f"Delivery {number} is {found.state}; what can be done this with is {states}")
         audit.record(tx, [call.event(f"{action} delivery", 200)])
         return found
 
@@ -143,7 +144,7 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
 def _page(call: Call, found: list[Delivery], given: dict[str, str]) -> Answer:
     headers = {}
     if len(found) == int(given.get("limit", call.service.settings.page_size)):
-        query = "&".join(f"{name}={value}" for name, value in {**given, "before": str(found[-1].num)}.items())
+        query = urlencode({**given, "before": str(found[-1].num)})
         headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{query}>; rel="next"'
     return Answer(200, encode({"items": [operating.described(d, words=_words(call)) for d in found]}), JSON, headers)
 

@@ -21,6 +21,8 @@ from service.store.reading import Reader
 from service.web import Answer, Call
 from service.wire import encode, read
 
+FHIR_JSON = "application/fhir+json"
+
 
 def preview(call: Call) -> Answer:
     """POST /api/v1/{kind}/preview"""
@@ -97,7 +99,7 @@ def bundle(call: Call) -> Answer:
         for num in nums if (s := seen.get(num)) is not None and scopes.allow(s.type, "r")
     ]  # fmt: skip
     body = b'{"resourceType":"Bundle","type":"collection"' + (b',"entry":[' + b",".join(entries) + b"]}" if entries else b"}")
-    return Answer(200, body, "application/fhir+json")
+    return Answer(200, body, FHIR_JSON)
 
 
 def _collection(resources: list[dict[str, Any]]) -> dict[str, Any]:

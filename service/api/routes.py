@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from flask import Flask
 
 from service.api import describing, entities, importing, operations, previewing
+from service.api.envelope import JSON
 from service.api.problems import Problems
-from service.errors import NotFound, NotOffered
-from service.web import Answer, Call, Handler, guarded
+from service.errors import NotAcceptable
+from service.web import METHODS, Answer, Call, Handler, guarded, refusing
 from service.wiring import Service
 
 BASE = "/api/v1"
@@ -19,14 +20,15 @@ class Route:
     rule: str
     name: str
     handler: Handler
+    produces: str = JSON
 
 
 ROUTES = (
     Route("GET", "/schemas", "list schemas", describing.schemas),
-    Route("GET", "/schemas/<kind>", "get schema", describing.schema),
+    Route("GET", "/schemas/<kind>", "get schema", describing.schema, describing.SCHEMA_JSON),
     Route("GET", "/codes", "list codes", describing.codes),
     Route("GET", "/rules", "list rules", describing.rules),
-    Route("POST", "/import", "import", importing.import_),
+    Route("POST", "/import", "import", importing.import_, importing.NDJSON),
     Route("GET", "/deliveries", "list deliveries", operations.listed),
     Route("GET", "/deliveries/<number>", "get delivery", operations.one),
     Route("POST", "/deliveries/<number>/replay", "replay delivery", operations.replay),
@@ -41,7 +43,7 @@ ROUTES = (
     Route("GET", "/<kind>/<id>", "get", entities.get),
     Route("PUT", "/<kind>/<id>", "put", entities.replace),
     Route("DELETE", "/<kind>/<id>", "delete", entities.remove),
-    Route("GET", "/<kind>/<id>/fhir", "get bundle", previewing.bundle),
+    Route("GET", "/<kind>/<id>/fhir", "get bundle", previewing.bundle, previewing.FHIR_JSON),
     Route("GET", "/<kind>/<id>/deliveries", "get deliveries", operations.of_entity),
     Route("PUT", "/<kind>/<id>/<list>/<item>", "put item", entities.put_item),
     Route("DELETE", "/<kind>/<id>/<list>/<item>", "delete item", entities.delete_item),
@@ -53,23 +55,22 @@ def add_routes(app: Flask, service: Service) -> None:
     methods: dict[str, set[str]] = {}
     for route in ROUTES:
         methods.setdefault(route.rule, set()).add(route.method)
-        view = guarded(service, flavour, f"api {route.name}", route.handler)
+        view = guarded(service, flavour, f"api {route.name}", _acceptable(route))
         app.add_url_rule(f"{BASE}{route.rule}", f"api {route.name}", view, methods=[route.method])
+    refuse = refusing(service, flavour, "api not offered")
     for rule, taken in methods.items():
-        allowed = sorted(taken | ({"HEAD"} if "GET" in taken else set()))
-        refused = sorted({"GET", "POST", "PUT", "PATCH", "DELETE"} - taken)
-        app.add_url_rule(f"{BASE}{rule}", f"api refuse {rule}", guarded(service, flavour, "api not offered", _refusing(allowed)), methods=refused)
-    nothing = guarded(service, flavour, "api nothing", _nothing)
+        app.add_url_rule(f"{BASE}{rule}", f"api not offered {rule}", refuse, methods=sorted(set(METHODS) - taken))
     for rule in ("", "/<path:rest>"):
-        app.add_url_rule(f"{BASE}{rule}", f"api nothing {rule}", nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+        app.add_url_rule(f"{BASE}{rule}", f"api nothing {rule}", refuse, methods=METHODS)
 
 
-def _refusing(allowed: list[str]) -> Handler:
-    def refuse(call: Call) -> Answer:
-        raise NotOffered(f"{call.request.method} is not offered here", headers={"Allow": ", ".join(allowed)})
+def _acceptable(route: Route) -> Handler:
+    """The handler, for callers who take what it produces."""
+    def handle(call: Call) -> Answer:
+        if "Accept" in call.request.headers:
+            accepted = call.request.accept_mimetypes
+            if not accepted.quality(route.produces) and not accepted.quality(JSON):
+                raise NotAcceptable(f"Only {route.produces} is offered")
+        return route.handler(call)
 
-    return refuse
-
-
-def _nothing(call: Call) -> Answer:
-    raise NotFound(f"There is nothing at {call.request.path[:100]}")
+    return handle

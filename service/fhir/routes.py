@@ -8,7 +8,7 @@ from mappings.search import PARAMETERS
 from service.errors import NotFound, NotOffered
 from service.fhir import everything, read, searching
 from service.fhir.answers import Outcomes
-from service.web import Answer, Call, Handler, guarded, public
+from service.web import METHODS, Answer, Call, Handler, guarded, public, refusing
 from service.wiring import Service
 
 BASE = "/fhir/r4"
@@ -47,9 +47,8 @@ def add_routes(app: Flask, service: Service) -> None:
     for n, route in enumerate(ROUTES):
         view = guarded(service, flavour, f"fhir {route.interaction}", _of_known_type(route.handler))
         app.add_url_rule(f"{BASE}{route.rule}", f"fhir {n} {route.interaction}", view, methods=[route.method])
-    offered = guarded(service, flavour, "fhir not offered", _not_offered)
-    for rule in ("", "/<path:rest>"):
-        app.add_url_rule(f"{BASE}{rule}", f"fhir not offered {rule}", offered, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    app.add_url_rule(f"{BASE}/<path:rest>", "fhir nothing", refusing(service, flavour, "fhir not offered"), methods=METHODS)
+    app.add_url_rule(BASE, "fhir base", guarded(service, flavour, "fhir not offered", _no_batch), methods=METHODS)
 
 
 def _of_known_type(handler: Handler) -> Handler:
@@ -62,9 +61,6 @@ def _of_known_type(handler: Handler) -> Handler:
     return known
 
 
-def _not_offered(call: Call) -> Answer:
-    """A known path with a method that is not taken, or a path that leads nowhere."""
-    path = call.args.get("rest", "")
-    if call.request.method == "GET" and path:
-        raise NotFound(f"There is nothing at {path[:100]}")
-    raise NotOffered(f"{call.request.method} is not offered here", headers={"Allow": "GET, HEAD"})
+def _no_batch(call: Call) -> Answer:
+    """The base itself is known to FHIR, for batches and transactions, and takes no method here: an empty Allow says so (RFC 9110, 10.2.1)."""
+    raise NotOffered(f"{call.request.method} is not offered here", headers={"Allow": ""})
