@@ -1,4 +1,4 @@
-"""Resources of generated entities, for the HL7 validator: `python -m tests.mappings.generated FOLDER`."""
+"""Resources of generated entities, and what becomes of them when erased, for the HL7 validator: `python -m tests.mappings.generated FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from uuid import UUID
 from mappings import KINDS, Ids
 from mappings.disclosure import VIEWS, withhold
 from mappings.rules import Around, Thresholds, findings
+from mappings.tombstones import entered_in_error
 from tests.generate import Maker
 from tests.mappings.written import compact
 
@@ -25,6 +26,9 @@ def write(folder: Path) -> None:
             for view in VIEWS:
                 for resource in kind.to_fhir(withhold(entity, view), Ids(TENANT), view, found):
                     lines[compact(resource)] = None
+                    erased = entered_in_error(resource)
+                    if erased is not None:
+                        lines[compact(erased)] = None
         (folder / f"{kind.name}.ndjson").write_text("\n".join(lines) + "\n")
 
 
