@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from mappings import KINDS, model
 from mappings.code_table import Codes
 from mappings.instruments import INSTRUMENTS, Answer
 from mappings.kind import Kind
 
+TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")  # of whatever is made here
 WORDS = ["0", "a", "Zoë", "it's", "<b>&amp;", '"quoted"', "línea\nnueva", "日本", "-", "x" * 40, "x y", "null", "😀 emoji", "a/b|c$d,e\\f"]
 OFFSETS = [UTC, timezone(timedelta(hours=1)), timezone(timedelta(hours=-5)), timezone(timedelta(hours=5, minutes=45))]
 PATTERNS = {

@@ -2,16 +2,14 @@
 
 import sys
 from pathlib import Path
-from uuid import UUID
 
 from mappings import KINDS, Ids
 from mappings.disclosure import VIEWS, withhold
 from mappings.rules import Around, Thresholds, findings
 from mappings.tombstones import entered_in_error
-from tests.generate import Maker
+from tests.generate import TENANT, Maker
 from tests.mappings.written import compact
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 EACH = 19  # of each kind: some 200 entities in all
 DENSITIES = (0.2, 0.5, 0.8, 1.0)
 

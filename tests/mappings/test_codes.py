@@ -7,7 +7,6 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -19,7 +18,7 @@ from mappings.disclosure import Level
 from mappings.element import walked
 from mappings.leaves import Fixed
 from mappings.patient import LANGUAGES
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.goldens import cases
 
 VERIFIED = Path(__file__).parents[1] / "data" / "verified_codes.tsv"
@@ -27,7 +26,6 @@ RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 PUBLIC = (LOINC, SNOMED, codes.DMD, codes.ATC, RXNORM)
 HL7S_OWN = (HL7, "http://hl7.org/fhir/", "https://fhir.hl7.org.uk/", UCUM, LANGUAGES)  # counted as verified
 NEVER_WRITTEN = (f"{OURS}/CodeSystem/answered-by", f"{OURS}/CodeSystem/signed-by", f"{OURS}/Questionnaire", f"{OURS}/Id/registration-body")  # terms alone
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 
 
 @cache

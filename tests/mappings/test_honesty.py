@@ -4,7 +4,6 @@ import copy
 import random
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -14,12 +13,11 @@ from mappings.element import Fhir, Line
 from mappings.kind import Kind, MappingError, Resource
 from mappings.leaves import Derived
 from mappings.rules import Around, Thresholds, findings
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.altered import altered_all
 from tests.mappings.differing import differs
 from tests.mappings.goldens import case
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 LINES = [(kind, resource, line) for kind in ALL_KINDS for resource, line in kind.lines()]
 MEDICINES = ("administration", "administration-medication", "rescue-medication", "rescue-medication-medication")
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import cache
-from uuid import UUID
 
 from mappings import KINDS, Ids
 from mappings.disclosure import VIEWS, Level, withhold
@@ -10,11 +9,10 @@ from mappings.element import Fhir, least_level
 from mappings.parts import Author
 from mappings.references import references_in, strong
 from mappings.rules import Around, Thresholds, findings
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.goldens import TENANT as GOLDEN_TENANT
 from tests.mappings.goldens import cases
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 Node = tuple[str, str]  # kind, role
 SINCE = {(kind.name, resource.role): resource.since for kind in ALL_KINDS for resource in kind.resources}
 

@@ -1,7 +1,6 @@
 """What goes out comes back: for every kind, every view, every field and every code."""
 
 import random
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +12,8 @@ from mappings.disclosure import VIEWS, Level, withhold
 from mappings.kind import Kind
 from mappings.schema import load
 from mappings.shape import least_level
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 seeds = st.integers(0, 2**40)
 densities = st.sampled_from([0.15, 0.5, 0.9, 1.0])
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from functools import reduce
 from operator import getitem
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -16,11 +15,10 @@ from mappings.codes import DMD
 from mappings.disclosure import Level, withhold
 from mappings.element import Fhir, Line
 from mappings.kind import Kind, MappingError, Resource
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.differing import differs
 from tests.mappings.test_honesty import LINES, carriers, every_kind, put, rendered, role
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 FURLONGS = {"value": 1, "unit": "furlong", "system": "http://unitsofmeasure.org", "code": "[fur_us]"}
 ELSEWHERE = {"system": "https://elsewhere.example/codes", "code": "no-such-code"}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -1,18 +1,16 @@
 """The statuses of DOMAIN.md 1.2, both ways, and what is left of them below C1."""
 
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from mappings import Ids
 from mappings.disclosure import VIEWS, Level, withhold
 from mappings.element import Fhir
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.altered import altered_all
 from tests.mappings.goldens import case, cases
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 CANCELLED = "http://hl7.org/fhir/StructureDefinition/encounter-reasonCancelled"
 EARLY = "https://pathway-fhir.example/StructureDefinition/ended-early"
 AMENDED = "https://pathway-fhir.example/StructureDefinition/amended"

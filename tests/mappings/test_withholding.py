@@ -4,7 +4,6 @@ import random
 import re
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +14,10 @@ from mappings.code_table import Codes
 from mappings.disclosure import VIEWS, Level, level_of, withhold
 from mappings.kind import Kind
 from mappings.rules import Around, Thresholds, findings
-from tests.generate import ALL_KINDS, Maker
+from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.differing import differs, hidden
 from tests.mappings.written import compact
 
-TENANT = UUID("6f1c7a0e-5b7e-4f0e-9c4b-0d1f6a2b3c4d")
 every_kind = pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.name)
 PARTNERS = (Level.C0, Level.C1, Level.C2)
 
