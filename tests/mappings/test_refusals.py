@@ -87,7 +87,7 @@ DOSING, SCREENING = "dosing-encounter/iv-infusion-with-wasted-drug", "screening/
     ("emdr-procedure/every-field", {"/phases/1": 3}, "/phases/1"),
     ("emdr-procedure/every-field", {"/phases/1": 9}, "/phases/1"),
     ("integration-care-plan/every-field", {"/smallExperiments/0/goalId": "g-none"}, "/smallExperiments/0/goalId"),
-    ("integration-care-plan/every-field", {"/period/end": "2026-03-01"}, "/period/end"),
+    ("integration-care-plan/every-field", {"/period/end": "2026-01-18"}, "/period/end"),
     ("adverse-event/every-field", {"/encounterId": ...}, "/encounterId"),
     ("adverse-event/every-field", {"/serious": False}, "/seriousReason"),
     ("consent/every-field", {"/validTo": "2024-01-01T00:00:00+00:00"}, "/validTo"),
