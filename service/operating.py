@@ -65,9 +65,7 @@ def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:
 
 def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, now: int) -> None:
     """Registers an EHR. Consents that are already there apply to it from the start. Raises Unprocessable and Conflict."""
-    problems = _problems(found)
-    if problems:
-        raise Unprocessable("The EHR cannot be added", problems)
+    check_ehr(found)
     if targets.get(tx, found.id) is not None:
         raise Conflict(f"There is an EHR {found.id} already")
     settings = dict(found.settings)
@@ -78,7 +76,8 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role))
 
 
-def _problems(found: Target) -> list[tuple[str, str]]:
+def check_ehr(found: Target) -> None:
+    """Raises Unprocessable for an EHR that may not be called, before it is."""
     problems = []
     url = urlsplit(found.base_url)
     if not NAME.fullmatch(found.id):
@@ -92,7 +91,8 @@ def _problems(found: Target) -> list[tuple[str, str]]:
         problems.append(("/types", f"no types that are ever sent: {', '.join(unknown)}"))
     if not Level.C0 <= found.level <= Level.C2:
         problems.append(("/level", "should be C0, C1 or C2: what is C3 is never sent on its own"))
-    return problems
+    if problems:
+        raise Unprocessable("The EHR cannot be added", problems)
 
 
 def _loopback(host: str) -> bool:

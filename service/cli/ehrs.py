@@ -41,6 +41,7 @@ def add(name: str, base_url: str, level: str, types: str | None, token: str | No
     settings = {"create_people": given["create_people"], "private": given["private"], "types": types.split(",") if types else None}
     found = Target(name, base_url.rstrip("/"), "4.0.1", int(Level[level]), given["organisation"], given["role"], False, given["max_in_flight"], 0, 0,
                    settings={k: v for k, v in settings.items() if v})
+    operating.check_ehr(found)
     with wired() as service:
         auth = {"auth": {"type": "bearer", "token": seal(service.tenant, token, name)}} if token else {}
         trial = dataclasses.replace(found, settings={**found.settings, **auth})

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -58,16 +60,43 @@ def _worker_exit(_server: Any, worker: Any) -> None:
 
 @click.command()
 @click.option("--host", help="The address to listen on.")
-@click.option("--port", type=int, help="The port to listen on.")
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--port", type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--with-worker", is_flag=True, help="Run one worker beside it. They end together: when one of them does, so does the other.")
+def serve(host: str | None, port: int | None, with_worker: bool) -> None:
     """Serve the APIs."""
-    settings = load(**{name: value for name, value in (("host", host), ("port", port)) if value is not None})
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load(**given)
+    if with_worker:
+        sys.exit(_together(["serve", *(f"--{name}={value}" for name, value in given.items())], ["work"]))
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        with tempfile.TemporaryDirectory(prefix="pathway-metrics-") as directory:
+        with tempfile.TemporaryDirectory(prefix="pathway-metrics-", dir=_memory()) as directory:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # before anything is counted
             Web(settings).run()
     else:
         Web(settings).run()
+
+
+def _together(*commands: list[str]) -> int:
+    """Runs commands until one of them ends or we are told to, then ends the others. Returns an exit code: 0 if we were told to."""
+    started = [subprocess.Popen([sys.executable, "-m", "service.cli.run", *command], start_new_session=True) for command in commands]  # noqa: S603
+    told = False
+
+    def tell(*_: Any) -> None:
+        nonlocal told
+        told = True
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    ours = {process.pid for process in started}
+    while os.wait()[0] not in ours:  # as the first process of a container we inherit others' children too
+        pass
+    was_told = told
+    tell()
+    for process in started:
+        process.wait()
+    return 0 if was_told else 1
 
 
 @click.command()

@@ -11,7 +11,7 @@ from service.wiring import Service, wire
 
 @contextmanager
 def wired() -> Iterator[Service]:
-    settings = load(log_level="ERROR")
+    settings = load().model_copy(update={"log_level": "ERROR"})
     logs.set_up(settings)
     service = wire(settings)
     try:

@@ -1,0 +1,63 @@
+"""The command line on a database of its own, run in this process: what it said, line by line, and its exit code."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.app import create_app
+from service.cli import main
+from service.config import Settings
+from service.wiring import wire
+from tests.conftest import SECRET, Http, examples
+
+
+class Said:
+    def __init__(self, code: int, out: str, err: str):
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """The settings of the commands, as an environment gives them."""
+    url = f"sqlite:///{tmp_path}/pathway.db"
+    for name, value in (("DATABASE_URL", url), ("SECRET", SECRET), ("OUTBOUND_PRIVATE", "true"), ("LOG_LEVEL", "ERROR")):
+        monkeypatch.setenv(f"PATHWAY_FHIR_{name}", value)
+    return Settings()
+
+
+@pytest.fixture
+def run(given: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    def run(*words: str) -> Said:
+        capsys.readouterr()
+        try:
+            main(list(words))
+            code: Any = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def pushed(run: Callable[..., Said], given: Settings) -> Iterator[Http]:
+    """The clinic's software, registered by the command line, with the example pathway pushed through the API."""
+    run("client", "add", "clinic", "--level", "C3", "--role", "clinic", "--scopes", "system/*.cruds pathway/operate")
+    token = run("client", "token", "clinic").out.strip()
+    service = wire(given)
+    clinic = Http(create_app(service=service).test_client(), token)
+    for plural, id_, entity in examples():
+        reply = clinic.put(f"/api/v1/{plural}/{id_}", entity)
+        assert reply.status == 201, reply
+    yield clinic
+    service.close()

@@ -1,0 +1,118 @@
+"""The data: backup and restore, one record mapped without a database, the audit trail verified."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from mappings import KINDS
+from service.config import Settings
+from service.store.database import Database
+from service.sync.worker import Worker
+from service.wiring import wire
+from tests.cli.conftest import Said
+from tests.conftest import EXAMPLES, Http, examples
+
+Run = Callable[..., Said]
+
+
+def test_migrate_can_be_run_alone_and_again(run: Run) -> None:
+    assert run("migrate").code == 0
+    assert run("migrate").code == 0
+
+
+def test_a_restore_brings_back_what_was_backed_up(run: Run, pushed: Http, tmp_path: Path) -> None:
+    path = str(tmp_path / "backup.db")
+    before = pushed.get("/api/v1/screenings/ann-screening").json
+    assert run("backup", path).code == 0
+    pushed.delete("/api/v1/screenings/ann-screening")
+    assert pushed.get("/api/v1/screenings/ann-screening").json["erased"]
+    pushed.web.application.extensions["pathway"].close()
+    refused = run("restore", path)
+    assert refused.code == 4 and "--yes" in refused.err, refused
+    assert run("restore", path, "--yes").code == 0
+    token = run("client", "token", "clinic").out.strip()
+    again = Http(pushed.web, token).get("/api/v1/screenings/ann-screening")
+    assert again.json["entity"] == before["entity"] and "erased" not in again.json, again
+
+
+def test_a_restore_gives_no_version_a_second_time(run: Run, pushed: Http, tmp_path: Path) -> None:
+    run("backup", str(tmp_path / "backup.db"))
+    before = pushed.get("/api/v1/patients/ann").headers["ETag"]
+    pushed.web.application.extensions["pathway"].close()
+    run("restore", str(tmp_path / "backup.db"), "--yes")
+    again = Http(pushed.web, run("client", "token", "clinic").out.strip())
+    assert int(again.get("/api/v1/patients/ann").headers["ETag"].strip('"')) > int(before.strip('"'))
+
+
+def test_a_restore_ends_the_tokens_that_were_given_out(run: Run, pushed: Http, tmp_path: Path) -> None:
+    run("backup", str(tmp_path / "backup.db"))
+    pushed.web.application.extensions["pathway"].close()
+    run("restore", str(tmp_path / "backup.db"), "--yes")
+    from service.app import create_app
+
+    fresh = create_app().test_client()
+    assert Http(fresh, pushed.token).get("/api/v1/patients/ann").status == 401
+    fresh.application.extensions["pathway"].close()
+
+
+def test_a_backup_overwrites_no_file(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "there.db"
+    path.write_text("something else")
+    said = run("backup", str(path))
+    assert said.code == 4 and path.read_text() == "something else"
+
+
+def test_what_is_no_backup_is_refused_and_nothing_is_lost(run: Run, pushed: Http, tmp_path: Path) -> None:
+    path = tmp_path / "no.db"
+    path.write_text("not a database at all")
+    assert run("restore", str(path), "--yes").code == 1
+    assert pushed.get("/api/v1/patients/ann").status == 200
+
+
+@pytest.mark.parametrize(("plural", "id_"), [(plural, id_) for plural, id_, _ in examples()])
+def test_every_example_maps_without_a_database(run: Run, plural: str, id_: str) -> None:
+    kind = next(kind.name for kind in KINDS.values() if kind.plural == plural)
+    said = run("map", str(EXAMPLES / plural / f"{id_}.json"), "--kind", kind)
+    assert said.code == 0, said
+    bundle = json.loads(said.out)
+    assert bundle["entry"] and all(e["resource"]["id"] for e in bundle["entry"])
+
+
+def test_a_lower_view_maps_to_what_it_sees_alone(run: Run) -> None:
+    file = str(EXAMPLES / "emdr-procedures" / "ann-emdr-1.json")
+    full, lower = (json.loads(run("map", file, "--kind", "emdr-procedure", "--view", view).out) for view in ("C3", "C1"))
+    assert len(full["entry"]) > len(lower["entry"]) > 0
+
+
+def test_mapping_names_every_problem_of_a_record_at_once(run: Run, tmp_path: Path) -> None:
+    wrong = json.loads((EXAMPLES / "patients" / "ann.json").read_text()) | {"birthDate": "1986-02-30", "shoeSize": 38}
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    said = run("map", str(tmp_path / "wrong.json"), "--kind", "patient")
+    assert said.code == 4 and "/birthDate" in said.err and "/shoeSize" in said.err, said
+
+
+def test_an_audit_trail_that_nobody_touched_holds(run: Run, given: Settings, pushed: Http) -> None:
+    seal(given)
+    said = run("audit", "verify")
+    assert said.code == 0 and said.rows[0]["rows"] > len(examples()), said
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET client = 'nobody' WHERE num = 3", "DELETE FROM audit WHERE num = 3"])
+def test_an_audit_trail_that_was_changed_says_where(run: Run, given: Settings, pushed: Http, change: str) -> None:
+    seal(given)
+    database = Database(given.database_url)
+    database.write(lambda tx: tx.execute(text(change)))
+    database.close()
+    said = run("audit", "verify")
+    assert said.code == 1 and ("is 3" in said.err or "is 4" in said.err), said
+
+
+def seal(given: Settings) -> None:
+    """What a worker does each second."""
+    service = wire(given)
+    worker = Worker(service)
+    worker.run(until_idle=True)
+    service.close()

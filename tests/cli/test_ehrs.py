@@ -1,0 +1,136 @@
+"""EHRs and deliveries on the command line, against a sandbox that is reached over HTTP."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.process import started
+from tests.cli.conftest import Said
+from tests.conftest import Http
+
+Run = Callable[..., Said]
+DEMO = ("--create-people", "--private")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[str]:
+    with started(("plain", "epic")) as origin:
+        yield origin
+
+
+@pytest.fixture
+def delivered(run: Run, pushed: Http, sandbox: str) -> Http:
+    """The strict EHR was sent the example pathway. What the sandbox holds from another test is found there and not made again."""
+    assert run("ehr", "add", "strict", f"{sandbox}/epic/fhir/r4", *DEMO).code == 0
+    entity = pushed.get("/api/v1/patients/ann").json["entity"]
+    assert pushed.put("/api/v1/patients/ann", entity | {"communicationLanguage": "cy"}).status == 200
+    assert run("work", "--until-idle").code == 0
+    return pushed
+
+
+def test_an_ehr_is_added_with_what_it_says_that_it_takes(run: Run, sandbox: str) -> None:
+    said = run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4/", *DEMO)
+    assert said.code == 0 and "Observation" in said.out and "CarePlan" not in said.out.replace("CarePlan,", ""), said
+    (row,) = run("ehr", "list").rows
+    assert (row["id"], row["baseUrl"], row["level"], row["state"]) == ("one", f"{sandbox}/epic/fhir/r4", "C1", "open")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("two", "http://127.0.0.1:9/fhir", "--private"), 1, "cannot be read"),
+        (("two", "http://ehr.example.org/fhir"), 4, "https"),
+        (("Two!", "{sandbox}/fhir/r4", "--private"), 4, "/id"),
+        (("two", "{sandbox}/fhir/r4", "--private", "--types", "Encounter,Invoice"), 4, "Invoice"),
+        (("two", "{sandbox}/fhir/r4", "--private", "--level", "C3"), 2, "--level"),
+    ],
+)
+def test_an_ehr_that_cannot_be_added_is_not_there(run: Run, sandbox: str, words: tuple[str, ...], code: int, said: str) -> None:
+    found = run("ehr", "add", *(word.format(sandbox=sandbox) for word in words))
+    assert found.code == code and said in found.err, found
+    assert run("ehr", "list").rows == []
+
+
+def test_a_name_is_given_to_one_ehr(run: Run, sandbox: str) -> None:
+    assert run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO).code == 0
+    assert run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO).code == 4
+    assert [row["baseUrl"] for row in run("ehr", "list").rows] == [f"{sandbox}/fhir/r4"]
+
+
+def test_a_token_is_kept_encrypted(run: Run, sandbox: str, tmp_path: Path) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO, "--token", "an-ehrs-own-token")
+    assert not [path for path in tmp_path.iterdir() if b"an-ehrs-own-token" in path.read_bytes()]
+    assert "an-ehrs-own-token" not in run("ehr", "list").out
+
+
+def test_a_test_shows_type_by_type_what_an_ehr_takes(run: Run, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO, "--types", "Observation,Encounter")
+    found = {row["type"]: row for row in run("ehr", "test", "one").rows}
+    assert found["Observation"]["create"] and found["Observation"]["sent"]
+    assert not found["Encounter"]["create"] and found["Encounter"]["sent"]
+    assert not found["Consent"]["sent"]
+    assert run("ehr", "test", "nobody").code == 3
+
+
+def test_a_paused_ehr_is_sent_nothing_until_it_is_resumed(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    assert run("ehr", "pause", "one").code == 0
+    entity = pushed.get("/api/v1/clinics/riverside").json["entity"]
+    pushed.put("/api/v1/clinics/riverside", entity | {"name": "Riverside Clinic, East"})
+    run("work", "--until-idle")
+    assert run("ehr", "list").rows[0]["state"] == "paused"
+    assert {row["state"] for row in run("deliveries", "list").rows} == {"waiting"}
+    assert run("ehr", "resume", "one").code == 0
+    run("work", "--until-idle")
+    assert {row["state"] for row in run("deliveries", "list").rows} == {"delivered"}
+    assert run("ehr", "pause", "nobody").code == 3
+
+
+def test_a_link_is_refused_for_what_is_not_there(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", "--private")
+    assert run("ehr", "link", "one", "Patient/ann", "8f2c").code == 0
+    assert run("ehr", "link", "one", "Patient/nobody", "8f2c").code == 3
+    assert run("ehr", "link", "nobody", "Patient/ann", "8f2c").code == 3
+    refused = run("ehr", "link", "one", "Observation/ann", "8f2c")
+    assert refused.code == 4 and "/resource" in refused.err, refused
+
+
+def test_deliveries_are_listed_by_state_type_patient_and_words(run: Run, delivered: Http) -> None:
+    every = run("deliveries", "list", "--limit", "1000").rows
+    assert every and {row["ehr"] for row in every} == {"strict"}
+    assert [row["id"] for row in every] == sorted((row["id"] for row in every), reverse=True)
+    states = {row["state"] for row in every}
+    for state in states:
+        assert run("deliveries", "list", "--state", state, "--limit", "1000").rows == [row for row in every if row["state"] == state]
+    types = run("deliveries", "list", "--type", "Patient", "--limit", "1000").rows
+    assert types == [row for row in every if row["resource"]["type"] == "Patient"]
+    assert len(run("deliveries", "list", "--limit", "1").rows) == 1
+    assert run("deliveries", "list", "--patient", "ann").rows
+    assert run("deliveries", "list", "--patient", "nobody").code == 3
+    summary = {(row["ehr"], row["state"]): row["count"] for row in run("deliveries", "list", "--summary").rows}
+    assert sum(summary.values()) == len(every)
+
+
+def test_a_delivery_is_shown_with_its_attempts(run: Run, delivered: Http) -> None:
+    (number,) = [row["id"] for row in run("deliveries", "list", "--type", "Patient").rows]
+    (shown,) = run("deliveries", "show", str(number)).rows
+    assert shown["state"] == "delivered" and shown["remoteId"] and shown["log"], shown
+    assert run("deliveries", "show", "999999").code == 3
+
+
+def test_what_was_cancelled_is_owed_again_when_it_is_replayed(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    run("ehr", "pause", "one")
+    entity = pushed.get("/api/v1/practitioners/dr-shah").json["entity"]
+    pushed.put("/api/v1/practitioners/dr-shah", entity | {"alsExpiry": "2028-03-31"})
+    number = run("deliveries", "list", "--type", "Practitioner").rows[0]["id"]
+    assert run("deliveries", "cancel", str(number)).code == 0
+    assert run("deliveries", "list", "--type", "Practitioner").rows[0]["state"] == "cancelled"
+    again = run("deliveries", "cancel", str(number))
+    assert again.code == 4 and str(number) in again.err, again
+    assert run("deliveries", "replay", str(number)).code == 0
+    newest = run("deliveries", "list", "--type", "Practitioner").rows[0]
+    assert newest["state"] == "waiting" and newest["id"] > number
+    assert run("deliveries", "replay", "999999").code == 4
+    assert run("deliveries", "replay").code == 2

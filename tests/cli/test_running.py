@@ -1,0 +1,140 @@
+"""Processes as an operator starts and stops them, and settings that cannot be used."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from service.config import settings_table
+from tests.cli.conftest import Said
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    own = {"DATABASE_URL": f"sqlite:///{tmp_path}/pathway.db", "SECRET_FILE": str(tmp_path / "secret"), "LOG_LEVEL": "ERROR", "WEB_WORKERS": "1"}
+    return {**os.environ, **{f"PATHWAY_FHIR_{name}": value for name, value in {**own, **more}.items()}}
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
+
+
+@contextmanager
+def running(tmp_path: Path, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "service.cli.run", *words], cwd=ROOT, env=environment(tmp_path, PORT=str(port)))
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(url: str) -> None:
+    for _ in range(200):
+        try:
+            if requests.get(f"{url}/health/ready", timeout=5).status_code == 200:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} is not ready")
+
+
+def descendants(pid: int) -> set[int]:
+    children = {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return children.union(*(descendants(child) for child in children))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_service_ends_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "serve") as (process, url):
+        wait_until_ready(url)
+        process.send_signal(number)
+        assert process.wait(25) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+def test_the_service_and_its_worker_end_together_when_told_to(tmp_path: Path) -> None:
+    with running(tmp_path, "serve", "--with-worker") as (process, url):
+        wait_until_ready(url)
+        below = descendants(process.pid)
+        assert len(below) >= 3  # gunicorn, its web process, the worker
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(25) == 0
+        assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+def test_the_service_ends_with_an_error_when_its_worker_dies(tmp_path: Path) -> None:
+    with running(tmp_path, "serve", "--with-worker") as (process, url):
+        wait_until_ready(url)
+        worker = next(pid for pid in descendants(process.pid) if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0work\0"))
+        os.kill(worker, signal.SIGKILL)
+        assert process.wait(25) == 1
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{url}/health/live", timeout=5)
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--until-idle"], cwd=ROOT, env=environment(tmp_path), check=True)
+        found = (tmp_path / "secret").read_text()
+        assert len(found) > 32 and (tmp_path / "secret").stat().st_mode & 0o077 == 0
+        assert found == (tmp_path / "secret").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DATABASE_URL", "mysql://db/pathway", "PATHWAY_FHIR_DATABASE_URL: should begin with"),
+        ("PORT", "70000", "PATHWAY_FHIR_PORT: "),
+        ("SECRET", "short", "PATHWAY_FHIR_SECRET: should have at least 32"),
+        ("LOG_LEVEL", "loud", "PATHWAY_FHIR_LOG_LEVEL: "),
+        ("THRESHOLDS", '{"bp_waning_sys": 150}', "PATHWAY_FHIR_THRESHOLDS: no thresholds of this name: bp_waning_sys"),
+        ("THRESHOLDS", "{", "thresholds"),
+        ("PUBLIC_URL", "fhir.example.org", "PATHWAY_FHIR_PUBLIC_URL: "),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_by_its_name(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(f"PATHWAY_FHIR_{name}", value)
+    for command in (("client", "list"), ("serve",), ("migrate",)):
+        refused = run(*command)
+        assert refused.code == 2 and said in refused.err, refused
+
+
+def test_two_settings_that_cannot_be_used_are_named_at_once(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATHWAY_FHIR_PORT", "x")
+    monkeypatch.setenv("PATHWAY_FHIR_WEB_THREADS", "0")
+    refused = run("client", "list")
+    assert "PATHWAY_FHIR_PORT" in refused.err and "PATHWAY_FHIR_WEB_THREADS" in refused.err
+
+
+def test_a_busy_port_is_named(run: Callable[..., Said], tmp_path: Path) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        said = run("demo", "--port", str(port), "--directory", str(tmp_path / "demo"))
+        assert said.code == 1 and f"Port {port} is in use" in said.err and "PORT=" in said.err, said
+
+
+def test_every_command_says_what_it_does(run: Callable[..., Said]) -> None:
+    listed = run("--help").out
+    for command in ("serve", "work", "demo", "migrate", "backup", "restore", "map", "ehr", "deliveries", "client", "audit", "sandbox"):
+        assert f"  {command} " in listed
+        assert run(command, "--help").code == 0
+
+
+def test_the_docs_list_every_setting() -> None:
+    assert settings_table() in (ROOT / "docs" / "operating.md").read_text()
