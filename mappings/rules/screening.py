@@ -14,11 +14,11 @@ def _answers(one: Any) -> dict[int, int]:
     return {a.item: a.answer for a in one.items}
 
 
-def _score(one: Any) -> Decimal | None:
-    """The total that is stated, or that the complete answers give."""
+def _score(one: Any) -> Any:
+    """The total that is stated, or that the complete answers give; None where neither does."""
     instrument = INSTRUMENTS[one.instrument]
     if one.total is not None or instrument.score is None:
-        return one.total  # type: ignore[no-any-return]
+        return one.total
     answers = _answers(one)
     return instrument.score(list(answers.values())) if len(answers) == len(instrument.links) else None
 
