@@ -106,7 +106,7 @@ def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None)
         found = _judged(act, kind, entity, others)
         prepared = Prepared(frozenset(), found, renderings.rendered(act.tenant, kind, entity, found))
     outward = _outward(act, kind, entity, stored, prepared)
-    followers = _followers(act, kind, [*others, (kind.name, stored, entity)], patient)
+    followers = _followers(act, kind, others, [*others, (kind.name, stored, entity)])
     return _commit(act, outward, followers, document, patient)
 
 
@@ -124,7 +124,7 @@ def erase(act: Act, kind: Kind, key: str) -> Published:
         return Published(stored, False, False, ())
     others = _others(act, kind, key, patient)
     outward = _outward(act, kind, None, stored, Prepared(frozenset(), (), {}))
-    return _commit(act, outward, _followers(act, kind, others, patient), stored.document, patient)
+    return _commit(act, outward, _followers(act, kind, others, others), stored.document, patient)
 
 
 def _locked_patient(act: Act, kind: Kind, entity: Any) -> Stored | None:
@@ -179,18 +179,16 @@ def _outward(act: Act, kind: Kind, entity: Any, stored: Stored | None, prepared:
     return Outward(kind, entity.id if entity is not None else stored.id if stored else "", entity, found, stored, yielded, known, planned)
 
 
-def _followers(act: Act, kind: Kind, now: Others, patient: Stored | None) -> list[Outward]:
-    """The patient's other records of which the rules say something else, now that this one is as it is."""
-    if patient is None:
-        return []
+def _followers(act: Act, kind: Kind, others: Others, now: Others) -> list[Outward]:
+    """The patient's other records of which the rules say something else, now that all are as they are."""
     found = []
-    for name, stored, other in now:
+    for name, stored, other in others:
         if name in dependents(kind.name) and stored is not None:
             judged = _judged(act, KINDS[name], other, now)
             if encode([f.document() for f in judged]) != stored.findings:
                 yielded = renderings.rendered(act.tenant, KINDS[name], other, judged)
                 found.append(_outward(act, KINDS[name], other, stored, Prepared(frozenset(), judged, yielded)))
-    return [outward for outward in found if outward.stored is not None]
+    return found
 
 
 # --- writing it down

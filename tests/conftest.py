@@ -20,6 +20,7 @@ from service.wiring import Service, wire
 from tests import postgres
 
 SECRET = "a secret of the tests, long enough to be one"
+PUBLIC = "http://127.0.0.1:8000"  # where callers reach us, as the settings say when nothing is set
 EXAMPLES = Path(__file__).parent.parent / "examples" / "pathway"
 
 
@@ -99,6 +100,19 @@ class Http:
     def post(self, path: str, body: Any = None, **headers: str) -> "Reply":
         return self("POST", path, body, **headers)
 
+    def delete(self, path: str, **headers: str) -> "Reply":
+        return self("DELETE", path, **headers)
+
+    def found(self, path: str) -> list[dict[str, Any]]:
+        """The resources of a search or of an operation, page after page."""
+        found: list[dict[str, Any]] = []
+        while path:
+            reply = self.get(path)
+            assert reply.status == 200, reply
+            found += [entry["resource"] for entry in reply.json.get("entry", [])]
+            path = reply.link("next")
+        return found
+
 
 class Reply:
     def __init__(self, answer: Any):
@@ -107,6 +121,19 @@ class Reply:
     @property
     def json(self) -> Any:
         return read(self.body)
+
+    def link(self, relation: str) -> str:
+        """Path and query of a Bundle's link, empty where it has none."""
+        url = next((link["url"] for link in self.json["link"] if link["relation"] == relation), "")
+        return url.removeprefix(PUBLIC)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """(path, problem) of an error: JSON pointers of a problem document, FHIRPaths of an OperationOutcome."""
+        said = self.json
+        if said.get("resourceType") == "OperationOutcome":
+            return [(next(iter(issue.get("expression", [])), ""), issue["diagnostics"]) for issue in said["issue"]]
+        return [(one["pointer"], one["detail"]) for one in said.get("errors", [])]
 
     def __repr__(self) -> str:
         return f"{self.status} {self.body[:600]!r}"
