@@ -100,7 +100,8 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     ),
     "Observation": _lines(
         IDENTIFIER, *PATIENT_SUBJECT, ENCOUNTER, "code token code", "category token category", "date date effective", "status token status",
-        "value-quantity quantity valueQuantity", "value-concept token valueCodeableConcept", "performer reference performer >Organization >Practitioner >Patient",
+        "value-quantity quantity valueQuantity", "value-concept token valueCodeableConcept",
+        "performer reference performer >Organization >Practitioner >Patient",
         "part-of reference partOf >MedicationAdministration >Procedure", "has-member reference hasMember >Observation",
         "derived-from reference derivedFrom >QuestionnaireResponse", "focus reference focus >Observation",
         "component-code token component.code", "component-value-quantity quantity component.valueQuantity",
