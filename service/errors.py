@@ -6,6 +6,7 @@ from mappings.kind import MappingError
 from mappings.schema import Refused
 
 Problems = Sequence[tuple[str, str]]
+MOST_PROBLEMS = 1000  # that are told of at once
 
 
 class ServiceError(Exception):

@@ -112,19 +112,22 @@ def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None)
 
 def erase(act: Act, kind: Kind, key: str) -> Published:
     """Enters an entity in error: it yields nothing any more. It stays readable by the clinic, with its history."""
-    stored = entities.get(act.tx, kind.name, key)
-    if stored is None:
-        raise NotFound(f"There is no {kind.name} {key}")
-    entity: Any = model.revive(kind.entity, read(stored.document))
-    patient = _locked_patient(act, kind, entity)
-    stored = entities.get(act.tx, kind.name, key, lock=True)
-    assert stored is not None, "an entity is never taken out"
+    stored, patient = locked(act.tx, kind, key)
     _check_version(act, stored)
     if stored.erased:
         return Published(stored, False, False, ())
     others = _others(act, kind, key, patient)
     outward = _outward(act, kind, None, stored, Prepared(frozenset(), (), {}))
     return _commit(act, outward, _followers(act, kind, others, others), stored.document, patient)
+
+
+def locked(tx: Connection, kind: Kind, key: str) -> tuple[Stored, Stored | None]:
+    """A stored entity and its patient's, each locked, the patient's first as everywhere. Raises NotFound."""
+    found = entities.get(tx, kind.name, key)
+    if found is None:
+        raise NotFound(f"There is no {kind.name} {key[:64]}")
+    patient = entities.lock(tx, found.patient) if found.patient is not None else None  # whose a record is never changes
+    return entities.lock(tx, found.num), patient
 
 
 def _locked_patient(act: Act, kind: Kind, entity: Any) -> Stored | None:

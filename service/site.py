@@ -25,7 +25,7 @@ from service.web import Answer, Call, Flavour, Handler, public, unrouted
 from service.wire import encode
 from service.wiring import Service
 
-FORM = "application/x-www-form-urlencoded"
+LONGEST_FORM = 100_000
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 ASSETS = {
@@ -48,7 +48,11 @@ class TokenErrors:
 
 def token(call: Call) -> Answer:
     """POST /oauth/token: client_credentials with private_key_jwt (SMART App Launch 2.0, section 4.0.5)"""
-    form = _form(call)
+    fields = call.form(LONGEST_FORM)
+    form = dict(fields)
+    twice = {name for n, (name, _) in enumerate(fields) if any(name == other for other, _ in fields[:n])}
+    if twice:
+        raise Malformed(f"given more than once: {', '.join(sorted(twice))}")
     if form.get("grant_type") != "client_credentials":
         raise Malformed("unsupported_grant_type")
     if form.get("client_assertion_type") != ASSERTION or not form.get("client_assertion"):
@@ -79,16 +83,6 @@ def token(call: Call) -> Answer:
     made = service.database.write(work)
     said = {"access_token": made, "token_type": "bearer", "expires_in": seconds, "scope": str(scopes)}
     return Answer(200, encode(said), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-
-
-def _form(call: Call) -> dict[str, str]:
-    if call.request.mimetype != FORM:
-        raise Malformed(f"The body has to be {FORM}")
-    call.request.max_content_length = 100_000
-    twice = [name for name, values in call.request.form.lists() if len(values) > 1]
-    if twice:
-        raise Malformed(f"given more than once: {', '.join(sorted(twice))}")
-    return dict(call.request.form.items())
 
 
 def live(_call: Call) -> Answer:

@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from flask import Request, Response, current_app, request
 from flask.globals import request_ctx
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from service import metrics
 from service.errors import Malformed, NotFound, NotOffered, ServiceError, TooLarge, WrongMediaType, as_service_error
@@ -30,9 +31,12 @@ from service.wire import decode
 from service.wiring import Service
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 1000
 WORTH_COMPRESSING = 1400
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "-"
+WENT_WRONG = "The request could not be carried out. Nothing was stored."
 _process, _numbers = secrets.token_hex(6), itertools.count(1)  # request ids: who made it, and which of its
 os.register_at_fork(after_in_child=lambda: globals().__setitem__("_process", secrets.token_hex(6)))
 
@@ -75,16 +79,33 @@ class Call:
             raise WrongMediaType(f"The body has to be {' or '.join(types)}")
         return decode(self.body())
 
-    def body(self) -> bytes:
-        limit = self.service.settings.body_limit
+    def form(self, limit: int | None = None) -> list[tuple[str, str]]:
+        """The body as the fields of a form, in their order. Raises WrongMediaType, TooLarge and Malformed."""
+        if (self.request.mimetype or "").lower() != FORM:
+            raise WrongMediaType(f"The body has to be {FORM}")
+        text = self.body(limit).decode("utf-8", "replace")
+        try:
+            return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise Malformed(f"A form may have {MOST_FIELDS} fields") from None
+
+    def body(self, limit: int | None = None) -> bytes:
+        """The whole body. Raises WrongMediaType, TooLarge, and Malformed where its sender hung up."""
+        limit = limit or self.service.settings.body_limit
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise WrongMediaType("The body has to come without a Content-Encoding")
-        if (self.request.content_length or 0) > limit:
+        length = self.request.content_length
+        if (length or 0) > limit:
             raise TooLarge(f"A body may have {limit} bytes")
-        found = self.request.stream.read(limit + 1)
+        found = b""
+        try:
+            while len(found) <= limit and (piece := self.request.stream.read(limit + 1 - len(found))):
+                found += piece
+        except (OSError, ClientDisconnected):
+            raise Malformed("The body ended before it was all there") from None
         if len(found) > limit:
             raise TooLarge(f"A body may have {limit} bytes")
-        if self.request.content_length is not None and len(found) < self.request.content_length:
+        if length is not None and len(found) < length:
             raise Malformed("The body ended before its Content-Length")
         return found
 
@@ -169,21 +190,22 @@ def _call(service: Service, args: dict[str, str]) -> Call:
 def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Response:
     """The answer to what no route takes: a path that leads nowhere, or a method that nobody here has heard of."""
     call = _call(service, {})
-    known = _of_framework(error) if error.code not in (404, 405) else not_offered(call)
+    known = not_offered(call) if error.code in (404, 405) else ServiceError(WENT_WRONG)
     return _finished(call, "nothing", flavour.error(known, call), time.perf_counter())
 
 
 def _failed(call: Call, flavour: Flavour, action: str, error: Exception) -> Answer:
-    known = _of_framework(error) if isinstance(error, HTTPException) else as_service_error(error)
+    known = as_service_error(error)
     if known is None:
         call.service.log.error("failed", action=action, request=call.id, error=type(error).__name__, where=_where(error))
-        known = ServiceError("The request could not be carried out. Nothing was stored.")
+        known = ServiceError(WENT_WRONG)
     return flavour.error(known, call)
 
 
-def _of_framework(error: HTTPException) -> ServiceError:
-    """What went wrong while a body was read: it is longer than it may be, or its sender hung up."""
-    return TooLarge("The body is larger than it may be") if error.code == 413 else Malformed("The body could not be read to its end")
+def whole(text: str, least: int, most: int) -> int | None:
+    """The whole number that a parameter gives, None where it is none or out of its bounds."""
+    found = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+    return found if least <= found <= most else None
 
 
 def _where(error: Exception) -> str:

@@ -10,7 +10,8 @@ import orjson
 from service.errors import Malformed
 
 DEEPEST = 64
-_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]')
+_OPENING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)  # possessive: a string that never ends is looked at once
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def encode(value: Any) -> bytes:
@@ -72,6 +73,8 @@ def _refused(text: str) -> Any:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
+    if any(not name.isascii() and _SURROGATE.search(name) for name in made):
+        raise Malformed("A member's name has a character that no text can hold")
     if len(made) < len(pairs):
         twice = next(name for n, (name, _) in enumerate(pairs) if any(name == other for other, _ in pairs[:n]))
         raise Malformed(f"The member {twice[:60]!r} is there twice in one object")

@@ -1,7 +1,7 @@
 """Entities of every kind: create, replace, read, list, erase, and the items of their lists one by one."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,12 +13,12 @@ from mappings.kind import Kind
 from mappings.schema import Refused, load
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
-from service.errors import Conflict, Malformed, NotFound, Stale, Unprocessable
-from service.exchange import Act, Prepared, erase, prepare, publish
+from service.errors import Conflict, Malformed, NotFound, Problems, Stale, Unprocessable
+from service.exchange import Act, Prepared, erase, locked, prepare, publish
 from service.pages import Place, seal, unseal
 from service.store import audit, entities, idempotency
 from service.store.clock import micros
-from service.web import Answer, Call
+from service.web import Answer, Call, whole
 from service.wire import encode, read
 
 DAY = 24 * 3_600_000_000
@@ -95,10 +95,10 @@ def _asked(call: Call) -> tuple[dict[str, str], int, int]:
     problems = [(name, "is not offered here") for name in sorted(set(given) - set(PAGE))]
     limit, since = call.service.settings.page_size, 0
     if "limit" in given:
-        if given["limit"].isdecimal() and 1 <= int(given["limit"]) <= call.service.settings.page_limit:
-            limit = int(given["limit"])
-        else:
-            problems.append(("limit", f"should be from 1 to {call.service.settings.page_limit}"))
+        asked, most = whole(given["limit"], 1, call.service.settings.page_limit), call.service.settings.page_limit
+        if asked is None:
+            problems.append(("limit", f"should be from 1 to {most}"))
+        limit = asked or limit
     if "changedSince" in given:
         try:
             since = micros(moment_of(given["changedSince"].replace(" ", "+")))
@@ -167,15 +167,28 @@ def _without(items: list[Any], id: str) -> list[Any]:
 
 def _change_items(call: Call, kind: Kind, field: model.Field, change: Callable[[list[Any]], list[Any]]) -> Answer:
     def work(act: Act) -> Any:
-        stored = entities.get(act.tx, kind.name, call.args["id"], lock=True)
+        stored, _ = locked(act.tx, kind, call.args["id"])
         found = envelope.look_at(call, act.tx, stored, f"{kind.name} {call.args['id'][:64]}")
         if found.erased:
             raise NotFound(f"{kind.name} {found.id} was entered in error")
         document = read(found.document)
-        document[field.json] = change(document.get(field.json, []))
-        return publish(act, kind, load(kind, {name: value for name, value in document.items() if value != []}))
+        document[field.json] = items = change(document.get(field.json, []))
+        try:
+            return publish(act, kind, load(kind, {name: value for name, value in document.items() if value != []}))
+        except (Refused, Unprocessable) as refusal:
+            raise Unprocessable(problems=list(_of_item(call, field, items, refusal.problems))) from None
 
     return _write(call, kind, work)
+
+
+def _of_item(call: Call, field: model.Field, items: list[Any], problems: Problems) -> Iterator[tuple[str, str]]:
+    """Problems by their place in the item that was sent; what its change makes wrong elsewhere in the record is the item's as a whole."""
+    mine = next((f"/{field.json}/{n}" for n, one in enumerate(items) if one.get("id") == call.args["item"]), None)
+    for pointer, problem in problems:
+        if mine is not None and (pointer + "/").startswith(mine + "/"):
+            yield pointer.removeprefix(mine), problem
+        else:
+            yield "", f"{pointer}: {problem}"
 
 
 def _named(call: Call, body: Any) -> Any:

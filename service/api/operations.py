@@ -13,7 +13,7 @@ from service.errors import Conflict, Malformed, NotFound
 from service.security.access import require_operator
 from service.store import audit, deliveries, entities, outbox, targets
 from service.store.deliveries import Delivery, Filter
-from service.web import Answer, Call
+from service.web import Answer, Call, whole
 from service.wire import encode
 
 GIVEN = ("ehr", "state", "type", "patient", "reason", "before", "limit")
@@ -129,7 +129,7 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
     states = tuple(given["state"].split(",")) if "state" in given else ()
     problems += [("state", f"should be of {', '.join(outbox.STATES)}") for state in states if state not in outbox.STATES]
     for name, most in (("limit", call.service.settings.page_limit), ("before", 2**53)):
-        if name in given and not (given[name].isdecimal() and 1 <= int(given[name]) <= most):
+        if name in given and whole(given[name], 1, most) is None:
             problems.append((name, f"should be from 1 to {most}"))
     if problems:
         raise Malformed("The query cannot be carried out", problems)
@@ -150,10 +150,10 @@ def _page(call: Call, found: list[Delivery], given: dict[str, str]) -> Answer:
 
 
 def _number(call: Call) -> int:
-    text = call.args["number"]
-    if not text.isdecimal() or len(text) > 15:
-        raise NotFound(f"There is no delivery {text[:20]}")
-    return int(text)
+    found = whole(call.args["number"], 0, 2**53)
+    if found is None:
+        raise NotFound(f"There is no delivery {call.args['number'][:20]}")
+    return found
 
 
 def _words(call: Call) -> bool:

@@ -1,6 +1,6 @@
 """Errors as problem documents (RFC 9457): every problem at once, by JSON pointer."""
 
-from service.errors import ServiceError
+from service.errors import MOST_PROBLEMS, ServiceError
 from service.web import Answer, Call
 from service.wire import encode
 
@@ -13,5 +13,5 @@ class Problems:
         if error.detail and error.detail != error.title:
             said["detail"] = error.detail
         if error.problems:
-            said["errors"] = [{"pointer": pointer, "detail": problem} for pointer, problem in error.problems]
+            said["errors"] = [{"pointer": pointer, "detail": problem} for pointer, problem in error.problems[:MOST_PROBLEMS]]
         return Answer(error.status, encode({**said, "instance": call.request.path, "requestId": call.id}), PROBLEM_JSON, dict(error.headers))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from service.errors import NotAcceptable, Problems, ServiceError
+from service.errors import MOST_PROBLEMS, NotAcceptable, Problems, ServiceError
 from service.renderings import instant, text_of
 from service.store.clock import moment
 from service.store.reading import Seen
@@ -30,8 +30,8 @@ class Outcomes:
     """Errors as OperationOutcome (R4 3.1.0.1.5)."""
 
     def error(self, error: ServiceError, call: Call) -> Answer:
-        issues = [issue("error", error.code, problem, path) for path, problem in error.problems] or [issue("error", error.code, error.detail or error.title)]
-        body = encode({"resourceType": "OperationOutcome", "issue": issues})
+        issues = [issue("error", error.code, problem, path) for path, problem in error.problems[:MOST_PROBLEMS]]
+        body = encode({"resourceType": "OperationOutcome", "issue": issues or [issue("error", error.code, error.detail or error.title)]})
         return Answer(error.status, body, FHIR_JSON, dict(error.headers))
 
 

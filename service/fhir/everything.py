@@ -9,6 +9,7 @@ from mappings.references import references_in
 from mappings.search import PARAMETERS, span
 from service.errors import Gone, NotFound, Unsearchable
 from service.fhir import answers
+from service.fhir.parameters import MOST_COUNTED
 from service.fhir.read import UUID, known_id, note
 from service.pages import Place, seal, unseal
 from service.renderings import text_of, uuid_of
@@ -17,7 +18,7 @@ from service.store import reading
 from service.store import search as store
 from service.store.reading import Reader, Seen
 from service.store.search import Query
-from service.web import Answer, Call
+from service.web import Answer, Call, whole
 from service.wire import read
 
 
@@ -87,7 +88,7 @@ def _given(call: Call) -> dict[str, str]:
     given = dict(call.request.args.items())
     unknown = sorted(set(given) - set(KNOWN))
     problems = [(f"http.{name}", f"{name}: is not offered") for name in unknown]
-    if "_count" in given and not given["_count"].isdecimal():
+    if "_count" in given and whole(given["_count"], 0, MOST_COUNTED) is None:
         problems.append(("http._count", "_count: is a whole number"))
     if problems:
         raise Unsearchable("The operation cannot be carried out", problems)
@@ -124,7 +125,7 @@ def _seen(state: State, nums: list[int]) -> list[Seen]:
     if "_since" in state.given:
         try:
             since = span(state.given["_since"].replace(" ", "+"))[0]
-        except ValueError:
+        except (ValueError, OverflowError):
             raise Unsearchable("_since: is no instant") from None
     return [found[num] for num in nums if num in found and found[num].at >= since]
 

@@ -10,9 +10,11 @@ from mappings.search import COMMON, PARAMETERS, Parameter, folded, span
 from service.errors import Unsearchable
 from service.store.index import scaled
 from service.store.search import Alternative, Criterion
+from service.web import whole
 
 PREFIXES = ("eq", "ne", "gt", "ge", "lt", "le", "sa", "eb", "ap")
 RESULT = ("_count", "_sort", "_include", "_revinclude", "_include:iterate", "_summary", "_total", "_elements", "_format", "_pretty", "_page")
+MOST_COUNTED = 1_000_000
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?([eE][+-]?\d{1,2})?")
 Chained = Callable[[Parameter, str, str, str], Iterable[str]]  # (parameter, target type, inner parameter, value) -> references
 
@@ -175,7 +177,7 @@ def _date(text: str) -> Alternative:
     op, moment = _prefixed(text)
     try:
         low, high = span(moment.replace(" ", "+"))  # sic: a + in a query is often sent as it is, and read as a space
-    except ValueError:
+    except (ValueError, OverflowError):  # the last day of the calendar has no day after it
         raise ValueError(f"is no date: {moment[:40]}") from None
     if op == "ap":  # a tenth of the distance to now, as R4 suggests
         around = abs(int(datetime.now(UTC).timestamp() * 1_000_000) - low) // 10
@@ -203,9 +205,9 @@ def _quantity(text: str) -> Alternative:
 
 def _result(asked: Asked, type_: str, name: str, value: str) -> None:
     if name == "_count":
-        if not value.isdecimal() or int(value) > 1_000_000:
+        asked.count = whole(value, 0, MOST_COUNTED)
+        if asked.count is None:
             raise ValueError("is a whole number")
-        asked.count = int(value)
     elif name == "_sort":
         _sort(asked, type_, value)
     elif name in ("_include", "_include:iterate", "_include:recurse"):

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from mappings.references import references_in
 from mappings.search import PARAMETERS, Parameter
-from service.errors import Unsearchable, WrongMediaType
+from service.errors import Unsearchable
 from service.fhir import answers
 from service.fhir.parameters import Asked, parameter_of, understood
 from service.fhir.read import UUID
@@ -25,7 +25,6 @@ from service.wire import encode, read
 MOST_INCLUDED = 5000
 MOST_CHAINED = 500
 DEEPEST_INCLUDE = 3
-FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass
@@ -67,12 +66,7 @@ def search(call: Call) -> Answer:
 
 def _given(call: Call) -> list[tuple[str, str]]:
     given = list(call.request.args.items(multi=True))
-    if call.request.method == "POST":
-        if call.request.mimetype != FORM:
-            raise WrongMediaType(f"The body has to be {FORM}")
-        call.request.max_content_length = call.service.settings.body_limit
-        given += list(call.request.form.items(multi=True))
-    return given
+    return [*given, *call.form()] if call.request.method == "POST" else given
 
 
 def _answered(under_way: Search) -> Answer:

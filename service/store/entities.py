@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, tuple_, update
 
+from service.store.sql import lock_name
 from service.store.tables import entity, entity_version
 
 
@@ -35,11 +36,20 @@ def lock_patient(tx: Connection, id: str) -> Stored | None:
 
 
 def get(connection: Connection, kind: str, id: str, *, lock: bool = False) -> Stored | None:
+    """An entity by its key. `lock` holds it, and where there is none yet its key, until the transaction ends."""
     query = select(entity).where(entity.c.kind == kind, entity.c.id == id)
-    if lock and connection.dialect.name != "sqlite":
-        query = query.with_for_update()
-    row = connection.execute(query).one_or_none()
+    lock = lock and connection.dialect.name != "sqlite"
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None and lock:  # two who make the same one at once: the second waits here, and finds it
+        lock_name(connection, f"{kind}/{id}")
+        row = connection.execute(query.with_for_update()).one_or_none()
     return _stored(row) if row else None
+
+
+def lock(tx: Connection, num: int) -> Stored:
+    """An entity by its number, locked where rows are."""
+    query = select(entity).where(entity.c.num == num)
+    return _stored(tx.execute(query if tx.dialect.name == "sqlite" else query.with_for_update()).one())
 
 
 def several(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:

@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from hashlib import blake2b
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, insert, select
 
 from service.errors import Conflict
+from service.store.sql import lock_name
 from service.store.tables import idempotency
 
 
@@ -22,9 +22,7 @@ def find(tx: Connection, client: str, key: str, request: bytes, *, now: int) -> 
 
     On PostgreSQL the key is locked until the end of the transaction: the second of two at once waits for the first.
     """
-    if tx.dialect.name != "sqlite":
-        number = int.from_bytes(blake2b(f"{client}\0{key}".encode(), digest_size=8).digest(), signed=True)
-        tx.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+    lock_name(tx, f"{client}\0{key}")
     i = idempotency.c
     tx.execute(delete(idempotency).where(i.client == client, i.key == key, i.expires_at < now))
     row = tx.execute(select(idempotency).where(i.client == client, i.key == key)).one_or_none()

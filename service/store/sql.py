@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 ROWS = 500
 
@@ -42,6 +43,13 @@ def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> lis
 @lru_cache(maxsize=500)
 def _marked(sql: str, dialect: str) -> str:
     return sql.replace(":", "?" if dialect == "sqlite" else "%s")
+
+
+def lock_name(tx: Connection, name: str, *, shared: bool = False) -> None:
+    """Locks something that has no row of its own until the transaction ends. SQLite has one writer, who has everything locked."""
+    if tx.dialect.name != "sqlite":
+        number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+        tx.execute(text(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(:number)"), {"number": number})
 
 
 def insert_many(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
