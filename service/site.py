@@ -64,7 +64,7 @@ def token(call: Call) -> Answer:
     service, given = call.service, form["client_assertion"]
     _, claimed = assertions.claimed(given)
     with service.database.glance() as connection:
-        client = clients.get(connection, claimed)
+        client = clients.get(connection, claimed) if claimed.isprintable() else None
     if client is None or client.revoked_at is not None:
         raise InvalidClient("The client is not known")
     endpoint = f"{service.settings.base}/oauth/token"

@@ -85,9 +85,12 @@ class Call:
             raise WrongMediaType(f"The body has to be {FORM}")
         text = self.body(limit).decode("utf-8", "replace")
         try:
-            return parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+            found = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
         except ValueError:
             raise Malformed(f"A form may have {MOST_FIELDS} fields") from None
+        if any("\0" in name or "\0" in value for name, value in found):
+            raise Malformed("The form has a NUL")
+        return found
 
     def body(self, limit: int | None = None) -> bytes:
         """The whole body. Raises WrongMediaType, TooLarge, and Malformed where its sender hung up."""
@@ -111,7 +114,7 @@ class Call:
 
     def event(self, action: str, status: int) -> Event:
         client = self.caller.client if self.caller else NOBODY
-        return Event(self.now, client, action, self.request.path[:500], status, self.id, self.patient, self.level, self.detail)
+        return Event(self.now, client, action, self.request.path[:500].replace("\0", "\ufffd"), status, self.id, self.patient, self.level, self.detail)
 
 
 class Flavour(Protocol):
@@ -170,6 +173,7 @@ def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, 
         try:
             if not public:
                 call.caller = service.gate.caller(call.request.headers.get("Authorization"))
+            _storable(call.request)
             answer = handler(call)
         except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
             answer = _failed(call, flavour, action, error)
@@ -185,6 +189,14 @@ def _call(service: Service, args: dict[str, str]) -> Call:
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
     given = asked.headers.get("X-Request-ID", "")
     return Call(service, asked, given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}", args=args)
+
+
+def _storable(asked: Request) -> None:
+    """A NUL is in nobody's name, and PostgreSQL has no text with one: neither what is asked for nor the trail of who asked."""
+    if "\0" in asked.path:
+        raise NotFound("There is nothing at a path with a NUL")
+    if "%00" in asked.environ.get("QUERY_STRING", ""):
+        raise Malformed("The query has a NUL")
 
 
 def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Response:

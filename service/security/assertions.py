@@ -101,7 +101,7 @@ def verified(assertion: str, client: Client, audience: str, source: KeySource, n
         raise InvalidClient("The assertion's signature does not hold") from error
     expires, issued, named = claims.get("exp"), claims.get("iat"), claims.get("jti")
     said = claims.get("aud")
-    if audience not in (said if isinstance(said, list) else [said]) or not isinstance(named, str) or not named or len(named) > 200:
+    if audience not in (said if isinstance(said, list) else [said]) or not isinstance(named, str) or not named.isprintable() or not 1 <= len(named) <= 200:
         raise InvalidClient("aud has to be the token endpoint, and jti has to be there")
     if isinstance(expires, bool) or not isinstance(expires, int | float) or not now - LEEWAY < expires <= now + LONGEST + LEEWAY:
         raise InvalidClient("exp has to be in the next five minutes")

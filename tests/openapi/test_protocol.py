@@ -91,3 +91,14 @@ def test_what_was_entered_in_error_says_so_beside_the_entity_and_can_be_written_
     assert pathway.get("/api/v1/adverse-events/ann-nausea").json["erased"] is True
     again = pathway.put("/api/v1/adverse-events/ann-nausea", before)
     assert (again.status, again.json["changed"], "erased" in again.json) == (200, True, False)
+
+
+def test_what_is_wrong_with_an_item_is_told_by_its_place_in_the_item(pathway) -> None:
+    day = "/api/v1/dosing-encounters/ann-dose-1"
+    wrong = pathway.put(f"{day}/observations/t41", {"at": "11 o'clock", "hr": -1, "bp": {"sys": "high"}, "administrationId": "a1"})
+    assert (wrong.status, [e["pointer"] for e in wrong.json["errors"]]) == (422, ["/at", "/bp/sys", "/hr"]), wrong
+    dangling = pathway.put(f"{day}/observations/t41", {"at": "2026-03-02T10:41:00+00:00", "hr": 80, "administrationId": "a9"})
+    assert (dangling.status, [e["pointer"] for e in dangling.json["errors"]]) == (422, ["/administrationId"]), dangling
+    needed = pathway("DELETE", f"{day}/administrations/a1")
+    assert (needed.status, {e["pointer"] for e in needed.json["errors"]}) == (422, {""}), needed
+    assert needed.json["errors"][0]["detail"].startswith("/observations/1/administrationId: ")

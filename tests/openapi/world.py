@@ -1,0 +1,176 @@
+"""The world in which the examples happen: the example pathway in a database, a clock that stands still, callers with known tokens, two EHRs.
+
+Everything in it follows from what stands here and in examples/, so that the same call has the same answer on every machine.
+"""
+
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc.jwk import KeySet, RSAKey
+from sqlalchemy import insert
+from werkzeug.test import Client as WsgiClient
+from werkzeug.test import TestResponse
+
+from mappings import KINDS
+from mappings.disclosure import Level
+from sandbox.app import Sandbox
+from sandbox.personas import PERSONAS
+from sandbox.records import Records
+from sandbox.rest import Ehr
+from service import logs, operating
+from service.app import create_app
+from service.config import Settings
+from service.security import clients
+from service.security.access import Gate
+from service.security.clients import Client
+from service.security.scopes import OPERATE, parse
+from service.store import streams, targets
+from service.store.clock import micros
+from service.store.tables import FOREVER, token
+from service.store.targets import Target
+from service.sync import ehrs
+from service.sync.outcomes import Reply
+from service.sync.sending import Stream, send_stream
+from service.sync.targets.rest import Rest
+from service.wiring import Service, wire
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "pathway"
+NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+SECRET = "the secret of the examples, which is no secret"
+REQUEST_ID = "example"
+SANDBOX = "http://127.0.0.1:8001"
+EVERYTHING = f"system/*.cruds {OPERATE}"
+CALLERS = {
+    "clinic": Client("demo-clinic", "The clinic's own software and its engineer", int(Level.C3), parse(EVERYTHING), role="clinic"),
+    "ehr": Client("demo-ehr", "An EHR that pulls", int(Level.C2), parse("system/*.rs"), role="ehr"),
+    "narrow": Client("demo-narrow", "A caller whose scopes are of no use here", int(Level.C3), parse("system/Basic.r"), role="clinic"),
+    "pharmacy": Client("demo-pharmacy", "A caller to whom the patient's consent denies all but C0", int(Level.C3), parse(EVERYTHING), role="pharmacy"),
+}
+EHRS = (("sandbox-epic", "/epic/fhir/r4", Level.C1), ("sandbox-plain", "/fhir/r4", Level.C2))
+KEY = RSAKey.generate_key(2048, {"kid": "demo-1", "use": "sig", "alg": "RS384"}, private=True)
+
+
+class Silent:
+    """A trail that keeps nothing: the worlds are put back under it."""
+
+    def note(self, event: Any) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class World:
+    """One database, the service on it and a client of its pages."""
+
+    service: Service
+    app: Any
+    path: Path
+    seed: Path | None = None
+
+    def send(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None) -> TestResponse:
+        return WsgiClient(self.app).open(path, method=method, headers=list(headers.items()), data=body)
+
+    def put_back(self) -> None:
+        """Everything as it was before the first call."""
+        assert self.seed is not None, "the seed itself is not put back"
+        self.service.database.close()
+        restore(self.seed, self.path)
+        self.service.gate._known.clear()
+
+    def close(self) -> None:
+        self.service.close()
+
+
+def bearer(caller: str) -> str:
+    """A token that nobody would take for a real one."""
+    return f"token-of-the-{caller}"
+
+
+def restore(seed: Path, path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    shutil.copyfile(seed, path)
+
+
+@contextmanager
+def opened(path: Path, seed: Path | None = None, *, now: datetime = NOW, **settings: Any) -> Iterator[World]:
+    if seed is not None:
+        restore(seed, path)
+    made = Settings(**{"database_url": f"sqlite:///{path}", "secret": SECRET, "log_level": "ERROR", "outbound_private": True} | settings)
+    logs.set_up(made)
+    service = replace(wire(made, lambda: now), trail=Silent())
+    # A bucket that time does not fill: how many requests pass is then a matter of counting.
+    service = replace(service, gate=Gate(service.database, lambda: now, rate=made.rate_limit, clock=lambda: 0.0))
+    world = World(service, create_app(service=service), path, seed)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def seeded(directory: Path) -> Path:
+    """A database with the example pathway in it, delivered to the sandbox's EHRs as far as they take it."""
+    path = directory / "seed.db"
+    with opened(path) as world:
+        _people(world.service)
+        for kind in KINDS.values():
+            for file in sorted((EXAMPLES / kind.plural).glob("*.json")):
+                said = {"Authorization": f"Bearer {bearer('clinic')}", "Content-Type": "application/json"}
+                reply = world.send("PUT", f"/api/v1/{kind.plural}/{file.stem}", headers=said, body=file.read_bytes())
+                assert reply.status_code == 201, reply.text
+        _deliver(world.service)
+    return path
+
+
+def _people(service: Service) -> None:
+    now = micros(NOW)
+    for name, caller in CALLERS.items():
+        keyed = replace(caller, jwks=KeySet([KEY]).as_dict(private=False)) if name == "ehr" else caller
+        service.database.write(lambda tx, keyed=keyed: clients.add(tx, keyed, now))
+        row = {"hash": clients.hashed(bearer(name)), "client": caller.id, "scopes": str(caller.scopes), "expires_at": FOREVER}
+        service.database.write(lambda tx, row=row: tx.execute(insert(token).values(**row)))
+    for name, url, level in EHRS:
+        made = Target(name, SANDBOX + url, "4.0.1", int(level), None, "ehr", False, 4, 0, 0, settings={"create_people": True, "private": True})
+        service.database.write(lambda tx, made=made: operating.add_ehr(service.tenant, tx, made, None, now))
+
+
+class Line:
+    """A line to the sandbox without a network."""
+
+    def __init__(self, sandbox: Sandbox):
+        self._client = WsgiClient(sandbox)
+
+    def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
+        parts = urlsplit(url)
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        answer = self._client.open(path, method=method, headers=[("Accept", "application/fhir+json"), *headers.items()], data=body)
+        return Reply(answer.status_code, dict(answer.headers), answer.data)
+
+
+def _sandbox() -> Sandbox:
+    """The sandbox's EHRs, which number what they are given."""
+    made = {}
+    for name, persona in PERSONAS.items():
+        numbers = itertools.count(1001)
+        made[name] = Ehr(replace(persona, new_id=lambda numbers=numbers: str(next(numbers))), Records(lambda _version: None), None)
+    return Sandbox(made, None)
+
+
+def _deliver(service: Service) -> None:
+    """What a worker does, in one thread and one order."""
+    line, now = Line(_sandbox()), micros(NOW)
+    while True:
+        found = service.database.write(lambda tx: streams.lease(tx, "the examples' worker", now, now + 1, 1))
+        if not found:
+            return
+        with service.database.glance() as connection:
+            target = next(t for t in targets.all_targets(connection) if t.id == found[0].target)
+        ehr = Rest(target.base_url, line, dict)  # type: ignore[arg-type]
+        send_stream(Stream(service, found[0], target, ehr, ehrs.able(service, target, ehr, now)))
