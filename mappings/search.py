@@ -28,7 +28,7 @@ class Parameter:
 
 
 class Entry(NamedTuple):
-    """What the index keeps: `value` and `other` are (code, system), (reference, ''), (start, end), (number, unit) or (text, '')."""
+    """What the index keeps: `value` and `other` are (code, system), (reference, ''), (start, end), (number, unit) or (folded text, text)."""
 
     parameter: str
     type: str
@@ -47,6 +47,7 @@ def _lines(*texts: str) -> dict[str, Parameter]:
     return {p.name: p for p in map(_line, texts)}
 
 
+LONGEST_TEXT = 200  # of a text, so much is searched
 IDENTIFIER = "identifier token identifier"
 PATIENT, PATIENT_SUBJECT = ("patient reference patient >Patient",), ("patient reference subject >Patient", "subject reference subject >Patient =patient")
 ENCOUNTER = "encounter reference encounter >Encounter"
@@ -90,7 +91,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     "MedicationStatement": _lines(IDENTIFIER, *PATIENT_SUBJECT, "status token status", "code token medicationCodeableConcept", "effective date effective"),
     "Encounter": _lines(
         IDENTIFIER, *PATIENT_SUBJECT, "status token status", "class token class", "type token type", "date date period",
-        "participant reference participant.individual >Practitioner >RelatedPerson", "practitioner reference participant.individual >Practitioner =participant",
+        "participant reference participant.individual >Practitioner >RelatedPerson", "practitioner reference participant.individual[Practitioner] >Practitioner",
         "participant-type token participant.type", "episode-of-care reference episodeOfCare >EpisodeOfCare",
         "location reference location.location >Location", "part-of reference partOf >Encounter", "service-provider reference serviceProvider >Organization",
     ),
@@ -139,7 +140,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "actuality token actuality",
     ),
     "Provenance": _lines(
-        "target reference target >Encounter >Procedure >Patient", "patient reference target >Patient =target", "recorded date recorded",
+        "target reference target >Encounter >Procedure >Patient", "patient reference target[Patient] >Patient", "recorded date recorded",
         "entity reference entity.what >Encounter",
     ),
 }  # fmt: skip
@@ -171,7 +172,7 @@ def _choices(name: str) -> tuple[str, ...]:
 
 
 def _walk(path: str) -> Callable[[Fhir], list[Any]]:
-    """All values at a path of names, through arrays; `telecom[phone]` are those of one system."""
+    """All values at a path of names, through arrays; `telecom[phone]` are those of one system, `target[Patient]` those that refer to one type."""
     steps = [(_choices(name), name.partition("[")[2].rstrip("]")) for name in path.split(".")]
 
     def walk(resource: Fhir) -> list[Any]:
@@ -181,7 +182,7 @@ def _walk(path: str) -> Callable[[Fhir], list[Any]]:
             for one in found:
                 value = next((one[name] for name in choices if name in one), None) if isinstance(one, dict) else None
                 for item in value if isinstance(value, list) else (value,):
-                    if item is not None and (not only or item.get("system") == only):
+                    if item is not None and (not only or item.get("system") == only or str(item.get("reference")).startswith(f"{only}/")):
                         following.append(item)
             found = following
         return found
@@ -194,20 +195,19 @@ def _entries(parameter: Parameter, value: Any) -> Iterator[Entry]:
     if parameter.type == "token":
         found = list(_tokens(value))
     elif parameter.type == "reference":
-        reference = value if isinstance(value, str) else value.get("reference")
-        found = [(reference, "")] if reference else []
+        found = [(value if isinstance(value, str) else value.get("reference", ""), "")]
     elif parameter.type == "date":
         found = [span(value)] if isinstance(value, str) else [period(value)]
     elif parameter.type == "quantity":
         found = [(Decimal(value["value"]), value.get("code", ""))] if "value" in value else []
     elif parameter.type == "string":
-        found = [(folded(value), "")]
+        found = [(folded(value), value[:LONGEST_TEXT])]
     for one, other in found:
         yield Entry(parameter.name, parameter.type, one, other)
 
 
 def _tokens(value: Any) -> Iterator[tuple[str, str]]:
-    """(code, system) of a CodeableConcept, Coding, Identifier, ContactPoint, code, id or boolean."""
+    """(code, system) of a CodeableConcept, Coding, Identifier, ContactPoint, code, id or boolean; of what is said in words alone, nothing twice."""
     if isinstance(value, bool):
         yield str(value).lower(), ""
     elif isinstance(value, str):
@@ -219,6 +219,8 @@ def _tokens(value: Any) -> Iterator[tuple[str, str]]:
         yield value["code"], value.get("system", "")
     elif "value" in value:
         yield value["value"], value.get("system", "")
+    else:
+        yield "", ""
 
 
 # --- times: what a FHIR date of any precision spans, in microseconds since 1970, the end exclusive
@@ -264,4 +266,4 @@ def period(value: Fhir) -> tuple[int, int]:
 
 def folded(text: str) -> str:
     """Text as a string search compares it: without case and accents (FHIR R4 3.1.1.4.8)."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))[:200]
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))[:LONGEST_TEXT]

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from mappings.search import COMMON, PARAMETERS, Parameter, folded, span
+from mappings.code_table import UCUM
+from mappings.search import COMMON, LONGEST_TEXT, PARAMETERS, Parameter, folded, span
 from service.errors import Unsearchable
 from service.store.index import scaled
 from service.store.search import Alternative, Criterion
@@ -88,7 +89,7 @@ def _criterion(asked: Asked, where: Where, name: str, value: str) -> None:
         modifier, _, inner = modifier.partition(".")
     parameter = parameter_of(where.type, plain)
     if plain == "_id":
-        asked.ids = _both(asked.ids, value.split(","))
+        asked.ids = _both(asked.ids, [one.removeprefix("|") for one in value.split(",")])
         return
     if inner:
         references = _followed(where, parameter, modifier, inner, value)
@@ -145,16 +146,17 @@ def _alternative(parameter: Parameter, modifier: str, text: str, base: str) -> l
         return [_date(text)]
     if parameter.type == "quantity":
         return [_quantity(text)]
-    return [Alternative(op=modifier or "starts", value=folded(_plain(text)))]
+    plain = _plain(text)
+    return [Alternative(op=modifier or "starts", value=plain[:LONGEST_TEXT] if modifier == "exact" else folded(plain))]
 
 
 def _token(text: str) -> Alternative:
     parts = re.split(r"(?<!\\)\|", text)
     if len(parts) == 1:
         return Alternative(value=_plain(text))
-    if len(parts) > 2 or not parts[1]:
-        raise ValueError("a token is code, system|code or |code")
-    return Alternative(value=_plain(parts[1]), other=_plain(parts[0]))
+    if len(parts) > 2 or parts == ["", ""]:
+        raise ValueError("a token is code, system|code, system| or |code")
+    return Alternative(op="eq" if parts[1] else "system", value=_plain(parts[1]), other=_plain(parts[0]))
 
 
 def _reference(parameter: Parameter, modifier: str, text: str, base: str) -> list[Alternative]:
@@ -200,7 +202,12 @@ def _quantity(text: str) -> Alternative:
         half = abs(value) / 10
     bounds = (value - half, value + half) if op in ("eq", "ne", "ap") else (value, value)
     low, high = scaled(bounds[0]), scaled(bounds[1])
-    return Alternative(op=op, low=low, high=high + 1 if low == high else high, other=_plain(unit[1]) if unit else None)
+    return Alternative(op=op, low=low, high=high + 1 if low == high else high, other=_unit(*unit) if unit else None)
+
+
+def _unit(system: str, code: str) -> str:
+    """What the index knows a unit by. All of ours are UCUM's: one of another system is none that is there."""
+    return _plain(code) if system in ("", UCUM) else f"{system}|{code}"
 
 
 def _result(asked: Asked, type_: str, name: str, value: str) -> None:

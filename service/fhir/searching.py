@@ -191,17 +191,19 @@ def _referred(under_way: Search, seen: Seen, rules: Iterable[tuple[str, bool]]) 
         type_, _, rest = name.partition(":")
         parameter_name, _, target = rest.partition(":")
         paths: tuple[str, ...] | None = None
+        to_types: tuple[str, ...] = (target,) if target else ()
         if name != "*" and type_ not in PARAMETERS:
             raise Unsearchable(f"_include={name[:80]}: there is no type {type_[:40]}")
         if name != "*" and parameter_name != "*":
             parameter = _reference_parameter(type_, parameter_name, f"_include={name}")
-            paths = parameter.paths
+            paths = tuple(path.partition("[")[0] for path in parameter.paths)
+            to_types = to_types or parameter.targets
         if name != "*" and type_ != seen.type:
             continue
         body = body or read(seen.body)
         for path, reference, _ in references_in(body):
             to, _, id_ = str(reference.get("reference", "")).partition("/")
-            if UUID.fullmatch(id_) and (paths is None or _plain(path) in paths) and target in ("", to):
+            if UUID.fullmatch(id_) and (paths is None or _plain(path) in paths) and (not to_types or to in to_types):
                 found.append(uuid_of(id_))
     return found
 

@@ -2,7 +2,7 @@
 
 A token is (code, system) and a reference its text, each as a keyed 63-bit hash, so that nobody can choose two that collide; a
 time is (start, end) in microseconds, a quantity (millionths, unit). A time that spans more than a week has rows of its own
-parameter, so that a search for recent visits need look no further back than a week.
+parameter, so that a search for recent visits need look no further back than a week; a text has its own letters under another.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from service.store.sql import insert_many
 from service.store.tables import DELETED, FOREVER, parameter, search_text, search_value
 
 WEEK = 7 * 24 * 3_600_000_000
-LONG = "~long"
+LONG, EXACT = "~long", "~exact"
 SCALE = 1_000_000
 Entries = Callable[[str, Row], Iterable[Any]]  # (name, type, value, other) of a rendering
 
@@ -45,7 +45,7 @@ def _hash(key: bytes, text: str) -> int:
 def register(tx: Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """The numbers of the parameters, new ones added behind those that are there."""
     known = {(row.type, row.name): row.num for row in tx.execute(select(parameter))}
-    names = sorted({name for type_, plain in wanted for name in ((type_, plain), (type_, plain + LONG))} - known.keys())
+    names = sorted({(type_, plain + more) for type_, plain in wanted for more in ("", LONG, EXACT)} - known.keys())
     if names:
         first = max(known.values(), default=0) + 1
         tx.execute(insert(parameter), [{"num": n, "type": type_, "name": name} for n, (type_, name) in enumerate(names, first)])
@@ -66,6 +66,7 @@ def _keys(parameters: Parameters, type_: str, at: int, entries: Iterable[Any]) -
     for name, kind, value, other in entries:
         if kind == "string":
             yield "text", parameters.number(type_, name), value, 0
+            yield "text", parameters.number(type_, name + EXACT), other, 0
         elif kind == "date":
             longer = other - value > WEEK
             yield "value", parameters.number(type_, name + LONG if longer else name), value, other

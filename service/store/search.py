@@ -5,22 +5,23 @@ asked for, which is then walked until the page is full. Every other criterion is
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from service.store.index import LONG, WEEK, Parameters
+from service.store.index import EXACT, LONG, WEEK, Parameters
 from service.store.reading import LEVEL, Reader
 from service.store.sql import Statement, marks, run
 
 FROM_BELOW = ("eq", "ge", "gt", "sa", "ap")  # the comparisons that only what is late enough can meet
+LAST = 2**62 + 1  # where what has no time stands: behind all that has one, whichever way they are sorted
 FEW = 1000  # up to so many candidates are looked at one by one, rather than walking an order
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """One of the values of a criterion. `low` and `high` bound a time or a number; `op` is a prefix of FHIR, or how text compares."""
+    """One of the values of a criterion. `low` and `high` bound a time or a number; `op` is a prefix of FHIR, how text compares, or `system` for all of one."""
 
     op: str = "eq"
     value: str = ""
@@ -41,7 +42,7 @@ class Criterion:
 
     @property
     def is_selective(self) -> bool:
-        return self.type in ("token", "reference") and not self.negated and self.missing is None
+        return self.type in ("token", "reference") and not self.negated and self.missing is None and all(a.op != "system" for a in self.alternatives)
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,36 @@ class Found:
 def search(connection: Connection, query: Query) -> Found:
     if query.only == ():
         return Found([], more=False)
-    rows = [(int(row[0]), int(row[1])) for row in _statement(connection, query, ordered=True).run(connection)]
+    last = -LAST if query.descending else LAST
+    rows: list[tuple[int, int]] = []
+    if query.after is None or query.after[0] != last:
+        rows = [(int(row[0]), int(row[1])) for row in _statement(connection, query, ordered=True).run(connection)]
+    if len(rows) <= query.limit and _some_lack(query):
+        rows += [(num, last) for num in _lacking(connection, replace(query, limit=query.limit + 1 - len(rows)), last)]
     return Found(rows[: query.limit], len(rows) > query.limit)
+
+
+def _some_lack(query: Query) -> bool:
+    """Whether what is searched for may have nothing of what it is sorted by."""
+    bounded = any(c.parameter == query.order and c.missing is not True and not c.negated for c in query.criteria)
+    return query.order not in ("", "_lastUpdated") and not bounded
+
+
+def _lacking(connection: Connection, query: Query, last: int) -> list[int]:
+    """What meets the query and has nothing of what it is sorted by, by number."""
+    lacks = Criterion(query.order, "date", missing=True)
+    inner = _statement(connection, replace(query, order="_lastUpdated", criteria=(*query.criteria, lacks), after=None), ordered=False)
+    statement = Statement().add(f"SELECT found.resource FROM ({inner.sql}) AS found", *inner.parameters)
+    if query.after is not None and query.after[0] == last:
+        statement.add("WHERE found.resource > :", query.after[1])
+    statement.add("ORDER BY found.resource LIMIT :", query.limit)
+    return [int(row[0]) for row in statement.run(connection)]
 
 
 def count(connection: Connection, query: Query) -> int:
     if query.only == ():
         return 0
-    inner = _statement(connection, query, ordered=False)
+    inner = _statement(connection, replace(query, order=""), ordered=False)
     return int(run(connection, f"SELECT COUNT(*) FROM ({inner.sql}) AS found", inner.parameters)[0][0])
 
 
@@ -208,9 +231,7 @@ def _valid(statement: Statement, query: Query, row: str) -> None:
 
 def _exists(statement: Statement, query: Query, criterion: Criterion) -> None:
     table = "search_text" if criterion.type == "string" else "search_value"
-    numbers = [_number(query, criterion.parameter)]
-    if criterion.type == "date" and criterion.parameter != "_lastUpdated":
-        numbers.append(_number(query, criterion.parameter + LONG))
+    numbers = _numbers(query, criterion)
     wanted = criterion.missing is False if criterion.missing is not None else not criterion.negated
     statement.add(f"{'' if wanted else 'NOT '}EXISTS (SELECT 1 FROM {table} x WHERE x.resource = s.resource")
     statement.add(f"AND x.parameter IN ({marks(numbers)})", *numbers)
@@ -222,6 +243,15 @@ def _exists(statement: Statement, query: Query, criterion: Criterion) -> None:
     statement.add(")")
 
 
+def _numbers(query: Query, criterion: Criterion) -> list[int]:
+    """The numbers of the rows that a criterion looks at."""
+    if criterion.type == "date" and criterion.parameter != "_lastUpdated":
+        return [_number(query, criterion.parameter), _number(query, criterion.parameter + LONG)]
+    if criterion.type == "string" and any(a.op == "exact" for a in criterion.alternatives):  # one modifier is all alternatives'
+        return [_number(query, criterion.parameter + EXACT)]
+    return [_number(query, criterion.parameter)]
+
+
 def _any(statement: Statement, query: Query, criterion: Criterion, row: str) -> None:
     for n, alternative in enumerate(criterion.alternatives):
         if n:
@@ -230,7 +260,9 @@ def _any(statement: Statement, query: Query, criterion: Criterion, row: str) -> 
 
 
 def _matches(statement: Statement, query: Query, criterion: Criterion, wanted: Alternative, row: str) -> None:
-    if criterion.type in ("token", "reference"):
+    if wanted.op == "system":
+        statement.add(f"{row}.other = :", query.parameters.hash(wanted.other or ""))
+    elif criterion.type in ("token", "reference"):
         statement.add(f"({row}.value = :", query.parameters.hash(wanted.value))
         if wanted.other is not None:
             statement.add(f"AND {row}.other = :", query.parameters.hash(wanted.other))
