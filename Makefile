@@ -29,7 +29,7 @@ run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send
 	$(RUN_ENV)/bin/pathway-fhir demo --port $(or $(PORT),8000) --sandbox-port $(or $(SANDBOX_PORT),8001)
 
 test: $(DEV_ENV)/ready ## Run the tests
-	$(PYTEST) -m "not postgres and not slow and not browser"
+	$(PYTEST) -m "not postgres and not slow and not browser and not demo"
 
 test-postgres: $(DEV_ENV)/ready ## Run on PostgreSQL what runs on both databases
 	$(PYTEST) -m "postgres and not slow"

@@ -7,6 +7,7 @@ import argparse
 import json
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import requests
@@ -20,7 +21,7 @@ def token(base: str, client: str, key_file: Path) -> str:
     endpoint = configuration["token_endpoint"]
     key = ECKey.import_key(json.loads(key_file.read_text()))
     claims = {"iss": client, "sub": client, "aud": endpoint, "exp": int(time.time()) + 240, "jti": str(uuid.uuid4())}
-    assertion = jwt.encode({"alg": "ES384", "kid": key.kid, "typ": "JWT"}, claims, key)
+    assertion = jwt.encode({"alg": "ES384", "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=["ES384"])
     answer = requests.post(endpoint, timeout=10, data={
         "grant_type": "client_credentials", "scope": "system/*.rs", "client_assertion": assertion,
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
@@ -30,9 +31,9 @@ def token(base: str, client: str, key_file: Path) -> str:
 
 
 def pull(base: str, bearer: str, nhs_number: str) -> None:
-    """Prints the patient's visits, the newest first, and how much hangs on each."""
+    """Prints the patient's visits, the newest first, and what hangs on each."""
     session = requests.Session()
-    session.headers |= {"Authorization": f"Bearer {bearer}", "Accept": "application/fhir+json"}
+    session.headers.update({"Authorization": f"Bearer {bearer}", "Accept": "application/fhir+json"})
     url = f"{base}/fhir/r4/Encounter?patient.identifier=https://fhir.nhs.uk/Id/nhs-number|{nhs_number}&_sort=-date&_count=10"
     while url:
         page = session.get(url, timeout=10)
@@ -40,8 +41,10 @@ def pull(base: str, bearer: str, nhs_number: str) -> None:
         for entry in page.json().get("entry", []):
             visit = entry["resource"]
             everything = session.get(f"{base}/fhir/r4/Encounter/{visit['id']}/$everything", timeout=10).json()["entry"]
+            counted = Counter(one["resource"]["resourceType"] for one in everything)
             kind = visit.get("type", [{}])[0].get("text", "Visit")
-            print(f"{visit['period']['start'][:16]}  {visit['status']:<11}  {kind:<26}  {len(everything)} resources")
+            start = visit.get("period", {}).get("start", "")
+            print(f"{start[:16]:<16}  {visit['status']:<11}  {kind:<26}  " + ", ".join(f"{n} {type_}" for type_, n in counted.most_common()))
         url = next((link["url"] for link in page.json()["link"] if link["relation"] == "next"), None)
 
 
