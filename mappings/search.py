@@ -91,7 +91,8 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     "MedicationStatement": _lines(IDENTIFIER, *PATIENT_SUBJECT, "status token status", "code token medicationCodeableConcept", "effective date effective"),
     "Encounter": _lines(
         IDENTIFIER, *PATIENT_SUBJECT, "status token status", "class token class", "type token type", "date date period",
-        "participant reference participant.individual >Practitioner >RelatedPerson", "practitioner reference participant.individual[Practitioner] >Practitioner",
+        "participant reference participant.individual >Practitioner >RelatedPerson",
+        "practitioner reference participant.individual[Practitioner] >Practitioner",
         "participant-type token participant.type", "episode-of-care reference episodeOfCare >EpisodeOfCare",
         "location reference location.location >Location", "part-of reference partOf >Encounter", "service-provider reference serviceProvider >Organization",
     ),
