@@ -6,7 +6,7 @@ BIN := $(DEV_ENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgres test-faults lint types format lock goldens docs validate check clean
+.PHONY: help run test test-postgres test-faults fuzz lint types imports drift format lock goldens docs openapi validate examples audit demo checks check bench clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,19 +29,29 @@ run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send
 	$(RUN_ENV)/bin/pathway-fhir demo --port $(or $(PORT),8000) --sandbox-port $(or $(SANDBOX_PORT),8001)
 
 test: $(DEV_ENV)/ready ## Run the tests
-	$(PYTEST) -m "not postgres and not slow and not browser and not demo"
+	$(PYTEST) -m "not postgres and not slow and not fuzz and not browser and not demo"
 
 test-postgres: $(DEV_ENV)/ready ## Run on PostgreSQL what runs on both databases
-	$(PYTEST) -m "postgres and not slow"
+	$(PYTEST) -m "postgres and not slow and not demo"
 
 test-faults: $(DEV_ENV)/ready ## Kill processes and statements, write for long from many sides: minutes, on both databases
 	$(PYTEST) -m slow
 
-lint: $(DEV_ENV)/ready ## Check style and formatting rules
+fuzz: $(DEV_ENV)/ready ## Call every operation of openapi.yaml with whatever its schemas allow, and with what they do not
+	$(PYTEST) -m fuzz
+
+lint: $(DEV_ENV)/ready ## Check style rules, of the Dockerfile too
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
 
 types: $(DEV_ENV)/ready ## Check types, strictly
 	$(BIN)/mypy
+
+imports: $(DEV_ENV)/ready ## Check who may import whom
+	$(PYTEST) -n 0 tests/test_architecture.py
+
+drift: $(DEV_ENV)/ready ## Check that openapi.yaml is what the code makes of it
+	$(PYTEST) -n 0 tests/openapi/test_drift.py
 
 format: $(DEV_ENV)/ready ## Sort imports and mend what can be mended by itself
 	$(BIN)/ruff check --fix .
@@ -62,7 +72,21 @@ validate: $(DEV_ENV)/ready ## Hold what we emit against FHIR with HL7's validato
 	java -Xmx3g -cp conformance/target/classes:$$(cat conformance/target/cp) Conformance --define docs/definitions --allow conformance/allowed.tsv \
 		--strict docs/definitions --strict tests/golden --errors build/generated --wrong conformance/wrong
 
-check: lint types test ## Everything that must hold
+examples: $(DEV_ENV)/ready ## Run every command and snippet of the documents, and unmodified FHIR libraries, against a running demo
+	$(PYTEST) tests/interop tests/whole/test_documents.py
+
+audit: $(DEV_ENV)/ready ## Look for known vulnerabilities of what is locked, as far as the package index tells of them
+	$(BIN)/pip-audit --requirement requirements/run.lock --require-hashes --disable-pip --progress-spinner off
+
+demo: $(DEV_ENV)/ready ## Check `make run` as a stranger runs it: in a fresh checkout, twice, and ended by Ctrl-C
+	$(PYTEST) -n 0 -s tests/whole/test_make_run.py
+
+checks: lint types imports drift test-postgres test-faults fuzz validate examples audit demo ## Everything that must hold beside the tests
+
+check: test checks ## Everything that must hold
+
+bench: $(DEV_ENV)/ready ## Measure: minutes, on both databases; benchmarks/README.md says how
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove what was made
 	rm -rf $(RUN_ENV) $(DEV_ENV) var build *.egg-info
