@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mappings.rules import Thresholds
@@ -70,6 +70,12 @@ class Settings(BaseSettings):
             raise ValueError(f"no thresholds of this name: {', '.join(sorted(unknown))}")
         return value
 
+    @model_validator(mode="after")
+    def _leases_outlast_calls(self) -> "Settings":
+        if self.lease_seconds <= self.send_seconds:
+            raise ValueError(f"{PREFIX}LEASE_SECONDS: should be more than {PREFIX}SEND_SECONDS")
+        return self
+
     def rule_thresholds(self) -> Thresholds:
         return Thresholds(**{name: tuple(v) if isinstance(v, list) else v for name, v in self.thresholds.items()})  # type: ignore[arg-type]
 
@@ -88,7 +94,7 @@ def load(**given: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
+        lines = [": ".join([*(f"{PREFIX}{str(name).upper()}" for name in e["loc"][:1]), e["msg"].removeprefix("Value error, ")]) for e in error.errors()]
         raise WrongSetting("\n".join(lines)) from None
     except ValueError as error:  # what should be JSON and is not
         raise WrongSetting(str(error)) from None

@@ -14,11 +14,11 @@ from service.disclosing import Reader
 from service.errors import Conflict, NotFound, Unprocessable
 from service.renderings import instant, text_of
 from service.security.secrets import seal
-from service.store import copies, outbox, targets
+from service.store import copies, deliveries, outbox, targets
 from service.store.clock import micros
 from service.store.copies import Copy
 from service.store.deliveries import Delivery
-from service.store.reading import numbers
+from service.store.reading import numbers, stream_keys
 from service.store.tables import FOREVER
 from service.store.targets import Target
 from service.tenant import Tenant
@@ -121,4 +121,9 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     num = numbers(tx, [uuid]).get(uuid)
     if num is None:
         raise NotFound(f"There is no {kind} {key}")
-    copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"")], micros(tenant.now()))
+    now = micros(tenant.now())
+    copies.lock(tx, name, [num])
+    streams = outbox.touch(tx, name, stream_keys(tx, [num]).values(), now)
+    copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"")], now)
+    outbox.owe(tx, name, dict.fromkeys([num], *streams.values()), now, reason="Linked")
+    deliveries.wake(tx, name, [num], now)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.store.resources import chunks
+from service.store.sql import lock_name
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 
@@ -23,6 +24,11 @@ class Copy:
     level: int
     sent_hash: bytes
     seen_hash: bytes | None = None
+
+    @property
+    def matched(self) -> bool:
+        """Whether it is a person or place of the EHR's own, which was linked and never sent."""
+        return self.remote_id is not None and not self.version
 
 
 def held(connection: Connection, target: str, found: Iterable[int]) -> dict[int, Copy]:
@@ -48,6 +54,15 @@ def hold(tx: Connection, found: Iterable[Copy], now: int) -> None:
         tx.execute(made.on_conflict_do_update(index_elements=["target", "resource"], set_=changed))
 
 
+def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:
+    """Taken before streams are, by who waits for a resource and by who brings it there: the second sees what the first wrote.
+
+    What belongs to a patient needs none of it: all of it is in one stream, which one worker has.
+    """
+    for one in sorted(resources):
+        lock_name(tx, f"copy {target} {one}")
+
+
 def not_held(connection: Connection, target: str, patient: int, level: int, types: frozenset[str] | None) -> list[int]:
     """The patient's resources that this level sees and of which the target does not hold this version."""
     r, g, c = resource.c, rendering.c, copy.c
@@ -67,6 +82,14 @@ def wait_for(tx: Connection, target: str, waiting: Iterable[tuple[int, int]]) ->
     values = [{"target": target, "wants": wants, "resource": one} for wants, one in set(waiting)]
     for chunk in chunks(values):
         tx.execute(make(unresolved).values(chunk).on_conflict_do_nothing())
+
+
+def waiting_for(connection: Connection, target: str, wanted: Iterable[int]) -> list[int]:
+    """The resources that wait for one of these; they go on waiting."""
+    found: set[int] = set()
+    for chunk in chunks(sorted(set(wanted))):
+        found |= set(connection.execute(select(unresolved.c.resource).where(unresolved.c.target == target, unresolved.c.wants.in_(chunk))).scalars())
+    return sorted(found)
 
 
 def woken_by(tx: Connection, target: str, held_now: Iterable[int]) -> list[int]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from service.store import copies
 from service.store.outbox import CANCELLED, PARKED, UNSUPPORTED, WAITING, owe, touch
 from service.store.reading import stream_keys
-from service.store.tables import attempt, copy, delivery, entity, resource
+from service.store.tables import FOREVER, attempt, copy, delivery, entity, resource
 
 OPEN = (WAITING, PARKED, UNSUPPORTED)
 
@@ -109,4 +110,26 @@ def cancel(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
     """Gives up what is waiting, parked or unsupported. It is owed again only when its content changes or it is replayed."""
     d = delivery.c
     given_up = {"state": CANCELLED, "reason": "Cancelled by an operator", "changed_at": now}
-    return list(tx.execute(update(delivery).where(d.num.in_(list(nums)), d.state.in_(OPEN)).values(**given_up).returning(d.num)).scalars())
+    where = d.num.in_(list(nums)), d.state.in_(OPEN)
+    rows = tx.execute(update(delivery).where(*where).values(**given_up).returning(d.num, d.target, d.resource)).all()
+    for name in {row.target for row in rows}:
+        look_again(tx, name, [row.resource for row in rows if row.target == name], now)
+    return sorted(row.num for row in rows)
+
+
+def wake(tx: Connection, target: str, resources: Iterable[int], now: int) -> None:
+    """Owes again what was sent, or held back, for want of one of these, which the target holds now."""
+    keys = stream_keys(tx, copies.woken_by(tx, target, resources))
+    if keys:
+        nums = touch(tx, target, set(keys.values()), now)
+        owe(tx, target, {one: nums[key] for one, key in keys.items()}, now, reason="What it refers to is there now")
+
+
+def look_again(tx: Connection, target: str, resources: Iterable[int], now: int) -> None:
+    """What cannot be sent without one of these is judged anew: they will not come, and nothing waits without end."""
+    d = delivery.c
+    waiting = copies.waiting_for(tx, target, resources)
+    if waiting:
+        held_back = update(delivery).where(d.target == target, d.resource.in_(waiting), d.state == WAITING, d.next_at == FOREVER)
+        found = set(tx.execute(held_back.values(next_at=now).returning(d.resource)).scalars())
+        touch(tx, target, stream_keys(tx, sorted(found)).values(), now)

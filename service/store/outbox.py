@@ -33,15 +33,20 @@ def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[in
 
 
 def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: int | None = None) -> None:
-    """Owes resources (number -> stream) to a target: one waiting delivery each, which takes the place of what was waiting."""
+    """Owes resources (number -> stream) to a target: one waiting delivery each, which takes the place of what was waiting.
+
+    What may be there already is still looked for first, unless it is replayed: then somebody has looked.
+    """
     for chunk in chunks(sorted(stream_of)):
         d = delivery.c
-        tx.execute(
+        replaced = tx.execute(
             update(delivery).where(d.target == target, d.resource.in_(chunk), d.state.in_(REPLACED)).values(state=SUPERSEDED, changed_at=now)
-        )
+            .returning(d.resource, d.unsure)
+        )  # fmt: skip
+        unsure = {row.resource for row in replaced if row.unsure} if replays is None else set()
         tx.execute(insert(delivery), [
-            {"target": target, "stream": stream_of[resource], "resource": resource, "state": WAITING, "reason": reason, "unsure": False, "attempts": 0,
-             "next_at": now, "created_at": now, "changed_at": now, "replays": replays}
+            {"target": target, "stream": stream_of[resource], "resource": resource, "state": WAITING, "reason": reason, "unsure": resource in unsure,
+             "attempts": 0, "next_at": now, "created_at": now, "changed_at": now, "replays": replays}
             for resource in chunk
         ])  # fmt: skip
 

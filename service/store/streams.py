@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, false, func, insert, or_, select, update
 
-from service.store.outbox import PARKED, SENDING, WAITING
+from service.store.outbox import PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
 from service.store.resources import chunks
 from service.store.sql import run
 from service.store.tables import FOREVER, attempt, delivery, stream, target
@@ -25,12 +25,16 @@ class Lease:
 
 @dataclass(frozen=True)
 class Due:
-    """A delivery that is to be made now. `unsure` says that an attempt may have been made already."""
+    """A delivery that is to be made now. `unsure` says that an attempt may have been made already.
+
+    `older` are deliveries of the same resource that a worker left in the middle when this one was owed: it takes their place.
+    """
 
     num: int
     resource: int
     attempts: int
     unsure: bool
+    older: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,23 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int) -> list
 
 
 def _free(tx: Connection, now: int) -> dict[str, int]:
-    """How many more streams each target may have under way."""
+    """How many more streams each target may have under way. One worker at a time counts for a target; the others pass by."""
     t, s = target.c, stream.c
+    query = select(t.id, t.max_in_flight).where(t.removed_at.is_(None), ~t.paused, t.snoozed_until <= now).order_by(t.id)
+    if tx.dialect.name != "sqlite":
+        query = query.with_for_update(skip_locked=True, key_share=True)
+    rows = tx.execute(query).all()
     busy = {row[0]: row[1] for row in tx.execute(select(s.target, func.count()).where(s.lease_until > now).group_by(s.target))}
-    rows = tx.execute(select(t.id, t.max_in_flight).where(t.removed_at.is_(None), ~t.paused, t.snoozed_until <= now).order_by(t.id))
     return {row.id: row.max_in_flight - busy.get(row.id, 0) for row in rows if row.max_in_flight > busy.get(row.id, 0)}
 
 
-def renew(tx: Connection, leases: Iterable[Lease], until: int) -> None:
-    """Keeps leases; one that was lost meanwhile is left alone."""
-    for one in leases:
-        tx.execute(update(stream).where(stream.c.num == one.stream, stream.c.epoch == one.epoch).values(lease_until=until))
+def renew(tx: Connection, leases: Iterable[Lease], until: int) -> set[int]:
+    """Keeps leases that are under way; one that was lost or given back meanwhile is left alone. Returns the streams of those that are kept."""
+    kept: set[int] = set()
+    for one in sorted(leases, key=lambda lease: lease.stream):
+        mine = stream.c.num == one.stream, stream.c.epoch == one.epoch, stream.c.lease_until > 0
+        kept |= set(tx.execute(update(stream).where(*mine).values(lease_until=until).returning(stream.c.num)).scalars())
+    return kept
 
 
 def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
@@ -91,7 +101,12 @@ def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
         select(d.num, d.resource, d.attempts, d.unsure, d.state)
         .where(d.stream == one.stream, ((d.state == WAITING) & (d.next_at <= now)) | (d.state == SENDING)).order_by(d.num).limit(limit)
     )  # fmt: skip
-    return [Due(row.num, row.resource, row.attempts, row.unsure or row.state == SENDING) for row in rows]
+    found: dict[int, Due] = {}
+    for row in rows:
+        before = found.get(row.resource)
+        unsure = row.unsure or row.state == SENDING or (before is not None and before.unsure)
+        found[row.resource] = Due(row.num, row.resource, row.attempts, unsure, (*before.older, before.num) if before else ())
+    return list(found.values())
 
 
 def open_states(connection: Connection, target_id: str, wanted: Iterable[int]) -> dict[int, str]:
@@ -106,10 +121,18 @@ def open_states(connection: Connection, target_id: str, wanted: Iterable[int]) -
     return found
 
 
-def begin(tx: Connection, one: Lease, deliveries: Iterable[int], now: int) -> None:
-    """Notes that deliveries are being sent, before anything is: what is found so later is looked for first. Raises LeaseLost."""
+def begin(tx: Connection, one: Lease, found: Iterable[Due], now: int) -> set[int]:
+    """Notes that deliveries are being sent, before anything is: what is found so later is looked for first. Raises LeaseLost.
+
+    Returns those that are to be sent: one that was cancelled or replaced since it was read is not.
+    """
     _fence(tx, one)
-    tx.execute(update(delivery).where(delivery.c.num.in_(list(deliveries))).values(state=SENDING, changed_at=now))
+    d, found = delivery.c, list(found)
+    older = [num for due in found for num in due.older]
+    if older:
+        tx.execute(update(delivery).where(d.num.in_(older), d.state.in_((WAITING, SENDING))).values(state=SUPERSEDED, changed_at=now))
+    begun = update(delivery).where(d.num.in_([due.num for due in found]), d.state.in_((WAITING, SENDING))).values(state=SENDING, changed_at=now)
+    return set(tx.execute(begun.returning(d.num)).scalars())
 
 
 _SETTLE = (
@@ -129,12 +152,23 @@ def settle(tx: Connection, one: Lease, settled: Iterable[Settled], now: int) -> 
         {"b_num": s.delivery, "b_state": s.state, "b_reason": s.reason, "b_next_at": s.next_at, "b_now": now, "b_unsure": s.unsure, "b_counted": int(s.counted)}
         for s in found
     ])  # fmt: skip
+    _give_way(tx, [s.delivery for s in found], now)
     attempts = [{"delivery": s.delivery, "ended_at": now, **s.attempt} for s in found if s.attempt is not None]
     if attempts:
         tx.execute(insert(attempt), attempts)
 
 
-def release(tx: Connection, one: Lease, now: int) -> None:
+def _give_way(tx: Connection, nums: list[int], now: int) -> None:
+    """What is still not over, and was owed anew while it was being sent, is superseded; what it left unsure the newer one looks at."""
+    d, newer = delivery.c, delivery.alias("newer")
+    is_newer = (newer.c.target == d.target) & (newer.c.resource == d.resource) & (newer.c.num > d.num) & (newer.c.state == WAITING)
+    over = update(delivery).where(d.num.in_(nums), d.state.in_(REPLACED), select(newer.c.num).where(is_newer).exists())
+    rows = tx.execute(over.values(state=SUPERSEDED, changed_at=now).returning(d.target, d.resource, d.unsure)).all()
+    unsure = or_(false(), *((d.target == row.target) & (d.resource == row.resource) for row in rows if row.unsure))
+    tx.execute(update(delivery).where(d.state == WAITING, unsure).values(unsure=True))
+
+
+def release(tx: Connection, one: Lease, now: int, *, not_before: int = 0) -> None:
     """Gives a stream back, to be leased again when the next of its deliveries is due.
 
     The row is locked before its deliveries are looked at: what is owed meanwhile then either is seen here or wakes it again.
@@ -147,7 +181,7 @@ def release(tx: Connection, one: Lease, now: int) -> None:
     soonest = tx.execute(select(func.min(d.next_at)).where(d.stream == one.stream, d.state == WAITING)).scalar_one_or_none()
     left = tx.execute(select(d.num).where(d.stream == one.stream, d.state == SENDING).limit(1)).first()
     ready_at = now if left else FOREVER if soonest is None else soonest
-    tx.execute(update(stream).where(stream.c.num == one.stream).values(lease_until=0, worker=None, ready_at=ready_at))
+    tx.execute(update(stream).where(stream.c.num == one.stream).values(lease_until=0, worker=None, ready_at=max(ready_at, not_before)))
 
 
 def _fence(tx: Connection, one: Lease) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from service.store.tables import target
 
@@ -72,3 +72,14 @@ def change(tx: Connection, id: str, **values: Any) -> None:
     if isinstance(values.get("settings"), dict):
         values["settings"] = json.dumps(values["settings"])
     tx.execute(update(target).where(target.c.id == id).values(**values))
+
+
+def fared(tx: Connection, id: str, *, snoozed_until: int = 0, failed: int = 0, recovered: bool = False) -> None:
+    """Notes how a target has fared with one of those that send to it: more failures, after it recovered or on top of what there were.
+
+    Others send at the same time: a snooze that one of them was asked for is never made shorter by another.
+    """
+    t = target.c
+    longer = func.max if tx.dialect.name == "sqlite" else func.greatest
+    failures = failed if recovered else t.failures + failed
+    tx.execute(update(target).where(t.id == id).values(snoozed_until=longer(t.snoozed_until, snoozed_until), failures=failures))

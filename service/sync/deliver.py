@@ -8,7 +8,7 @@ from typing import Any
 from mappings.parts import system_of
 from mappings.references import references_in
 from service.store.copies import Copy
-from service.sync.outcomes import Moot, Outcome, Refused, Unsupported, Waits
+from service.sync.outcomes import Matched, Moot, Outcome, Refused, Unsupported, Waits, objects
 from service.wire import encode
 
 PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization", "Location"})
@@ -72,13 +72,13 @@ def abilities(statement: Mapping[str, Any]) -> Abilities:
     """What a CapabilityStatement allows, read without trusting its shape."""
     interactions: dict[str, frozenset[str]] = {}
     conditional, searched, versioned = set(), set(), set()
-    for rest in statement.get("rest") or []:
-        for found in rest.get("resource") or []:
+    for rest in objects(statement.get("rest")):
+        for found in objects(rest.get("resource")) if rest.get("mode") != "client" else []:
             type_ = str(found.get("type"))
-            interactions[type_] = frozenset(str(i.get("code")) for i in found.get("interaction") or [])
+            interactions[type_] = frozenset(str(i.get("code")) for i in objects(found.get("interaction")))
             if found.get("conditionalCreate") is True:
                 conditional.add(type_)
-            if any(p.get("name") == "identifier" for p in found.get("searchParam") or []):
+            if any(p.get("name") == "identifier" for p in objects(found.get("searchParam"))):
                 searched.add(type_)
             if found.get("versioning") in ("versioned", "versioned-update"):
                 versioned.add(type_)
@@ -86,8 +86,12 @@ def abilities(statement: Mapping[str, Any]) -> Abilities:
 
 
 def in_order(owed: Iterable[Owed]) -> list[Owed]:
-    """What is referred to before what refers to it. References make no circle, so there is always a next one."""
-    waiting = {one.uuid: one for one in owed}
+    """What is referred to before what refers to it. References make no circle, so there is always a next one.
+
+    What is deleted comes last, the newest first, when nothing refers to it any more.
+    """
+    owed = list(owed)
+    waiting = {one.uuid: one for one in owed if one.body is not None}
     needs = {one.uuid: _needed(one) & waiting.keys() - {one.uuid} for one in waiting.values()}
     found: list[Owed] = []
     placed: set[str] = set()
@@ -96,7 +100,7 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
         for uuid in ready:
             found.append(waiting.pop(uuid))
             placed.add(uuid)
-    return found
+    return found + [one for one in reversed(owed) if one.body is None]
 
 
 def _needed(one: Owed) -> set[str]:
@@ -108,6 +112,8 @@ def _needed(one: Owed) -> set[str]:
 def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], *, create_people: bool) -> Ready | Outcome:
     """What to send for a resource, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
     held = remote is not None and remote.remote_id is not None
+    if remote is not None and remote.matched:
+        return Matched()
     refusal = _able(owed, held, able, create_people=create_people)
     if refusal is not None:
         return refusal
@@ -126,7 +132,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         elif strong and there.state == OWED:
             missing.append(there.resource)
         elif strong:
-            return Refused(f"{path} refers to a {type_} that this EHR does not take")
+            return Refused(f"{path} refers to a {type_} that this EHR neither holds nor is owed")
         else:
             body = put(body, path, logical(type_, uuid, reference))
             unresolved += [there.resource] if there.state == OWED else []
@@ -185,7 +191,7 @@ def our_identifier(body: Mapping[str, Any]) -> dict[str, str] | None:
     """The identifier of ours by which an EHR can find this resource again: the first that it carries."""
     found = body.get("identifier")
     for one in found if isinstance(found, list) else [found]:
-        if isinstance(one, dict) and str(one.get("system", "")).startswith(system_of("")):
+        if isinstance(one, dict) and str(one.get("system", "")).startswith(system_of("")) and isinstance(one.get("value"), str):
             return {"system": one["system"], "value": one["value"]}
     return None
 

@@ -8,6 +8,7 @@ from service.security.secrets import open_sealed
 from service.store import targets
 from service.store.targets import Target
 from service.sync.deliver import Abilities, abilities
+from service.sync.outcomes import objects
 from service.sync.targets.rest import Rest
 from service.sync.transport import Interrupted, Line, NotReached
 from service.tenant import Tenant
@@ -19,7 +20,7 @@ STATEMENT_GOOD_FOR = 3600 * 1_000_000
 def rest(tenant: Tenant, settings: Settings, target: Target) -> tuple[Rest, Line]:
     """A way to an EHR, for one thread."""
     private = settings.outbound_private or bool(target.settings.get("private"))
-    line = Line(private=private, seconds=float(target.settings.get("send_seconds", settings.send_seconds)))
+    line = Line(private=private, seconds=settings.send_seconds)
     return Rest(target.base_url, line, lambda: authorization(tenant, target)), line
 
 
@@ -51,7 +52,8 @@ def essential(statement: Mapping[str, Any]) -> dict[str, Any]:
     names = ("type", "interaction", "conditionalCreate", "versioning", "searchParam")
     resources = [
         {name: found[name] for name in names if name in found}
-        for part in statement.get("rest") or [] if isinstance(part, dict) for found in part.get("resource") or [] if isinstance(found, dict)
+        for part in objects(statement.get("rest")) if part.get("mode") != "client" for found in objects(part.get("resource"))
     ]  # fmt: skip
-    software = (statement.get("software") or {}).get("name") if isinstance(statement.get("software"), dict) else None
-    return {"fhirVersion": statement.get("fhirVersion"), "software": software, "rest": [{"resource": resources}]}
+    software = statement.get("software")
+    name = software.get("name") if isinstance(software, dict) else None
+    return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"resource": resources}]}

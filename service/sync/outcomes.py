@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-PERMANENT = frozenset({400, 403, 404, 405, 406, 410, 411, 413, 414, 415, 421, 422, 428, 431, 451, 501})
+PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
+LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acted
 WORDS_LIMIT = 2000
 
 
@@ -21,6 +22,11 @@ class Delivered:
 @dataclass(frozen=True)
 class Held:
     """Nothing was sent: the EHR holds just this already."""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Nothing was sent: it is a person or place of the EHR's own, which we refer to and never write."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Unsure:
     """Nobody knows whether the EHR has it: look before anything is sent again."""
 
     words: str
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Unsupported:
     words: str
 
 
-Outcome = Delivered | Held | Retry | Refused | Unsure | Waits | Moot | Unsupported
+Outcome = Delivered | Held | Matched | Retry | Refused | Unsure | Waits | Moot | Unsupported
 SENT = (Delivered, Retry, Refused, Unsure)
 
 
@@ -90,7 +97,7 @@ class Reply:
         """The body where it is a JSON object; EHRs answer with empty bodies and with text/html too."""
         try:
             found = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 
@@ -109,28 +116,37 @@ def judged(reply: Reply, *, updating: bool) -> Outcome:
     if status in (409, 412):
         # Oracle answers 409 where others answer 412 to a version that is not the newest.
         return Retry("conflict", words or "The EHR holds another version", status) if updating else Refused(words or "Several match our identifier", status)
-    if status in PERMANENT or status < 500:
+    if status in LOST:
+        return Unsure(words or f"A gateway lost the answer ({status})", status)
+    if status < 500 and status not in PASSING:
         return Refused(words or f"The EHR refuses it ({status})", status)
     return Retry("transient", words or f"The EHR failed ({status})", status)
 
 
 def _succeeded(reply: Reply, words: str) -> Outcome:
-    found = reply.json()
-    if found is not None and found.get("resourceType") == "OperationOutcome" and _fatal(found):
-        return Refused(words, reply.status)
-    location = reply.header("Location") or reply.header("Content-Location")
-    remote_id = id_in(location) or (found.get("id") if found and found.get("resourceType") != "OperationOutcome" else None)
-    version = reply.header("ETag") or _version(found)
-    return Delivered(remote_id, version, reply.status, found if found and found.get("resourceType") != "OperationOutcome" else None)
+    found = reply.json() or {}
+    if found.get("resourceType") == "OperationOutcome":
+        if any(issue.get("severity") in ("error", "fatal") for issue in objects(found.get("issue"))):
+            return Refused(words, reply.status)
+        found = {}
+    remote_id = id_in(reply.header("Location") or reply.header("Content-Location")) or _text(found.get("id"))
+    return Delivered(remote_id, version_of(reply), reply.status, found or None)
 
 
-def _fatal(outcome: dict[str, Any]) -> bool:
-    return any(issue.get("severity") in ("error", "fatal") for issue in outcome.get("issue") or [] if isinstance(issue, dict))
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of what should be a list of them; EHRs send other things too."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _version(found: dict[str, Any] | None) -> str | None:
-    version = ((found or {}).get("meta") or {}).get("versionId")
-    return f'W/"{version}"' if isinstance(version, str) else None
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def version_of(reply: Reply) -> str | None:
+    """The version to name in If-Match: the ETag just as it came, else the one in the body."""
+    meta = (reply.json() or {}).get("meta")
+    version = _text(meta.get("versionId")) if isinstance(meta, dict) else None
+    return reply.header("ETag") or (f'W/"{version}"' if version else None)
 
 
 def id_in(location: str | None) -> str | None:
@@ -148,10 +164,11 @@ def words_of(reply: Reply) -> str:
     found = reply.json()
     if found is not None and found.get("resourceType") == "OperationOutcome":
         said = []
-        for issue in found.get("issue") or []:
-            if isinstance(issue, dict):
-                text = issue.get("diagnostics") or (issue.get("details") or {}).get("text") or issue.get("code") or ""
-                where = ", ".join(issue.get("expression") or issue.get("location") or [])
-                said.append(f"{where}: {text}" if where else str(text))
+        for issue in objects(found.get("issue")):
+            details = issue.get("details")
+            text = issue.get("diagnostics") or (details.get("text") if isinstance(details, dict) else None) or issue.get("code") or ""
+            where = issue.get("expression") or issue.get("location")
+            at = ", ".join(map(str, where)) if isinstance(where, list) else ""
+            said.append(f"{at}: {text}" if at else str(text))
         return "; ".join(said)[:WORDS_LIMIT]
     return reply.body[:300].decode("utf-8", "replace").strip()

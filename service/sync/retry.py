@@ -1,5 +1,6 @@
 """When a delivery is tried again: pure, from the outcome and the attempts so far."""
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,4 +57,4 @@ def _asked(now: int, retry_after: str | None) -> int | None:
             return None
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
         return int((when - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND) - now
-    return int(seconds * SECOND) if 0 <= seconds < 1e9 else LONGEST_SNOOZE
+    return None if math.isnan(seconds) else int(max(0.0, min(seconds, 1e9)) * SECOND)

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from mappings.references import references_in
 from service import metrics
 from service.renderings import text_of, uuid_of
-from service.store import copies, levels, outbox, reading, streams, targets
+from service.store import copies, deliveries, levels, reading, streams, targets
+from service.store.clock import micros
 from service.store.copies import Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
@@ -22,7 +23,7 @@ from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver
 from service.sync.deliver import Abilities, Owed, Ready, Standing
-from service.sync.outcomes import Delivered, Held, Outcome, Waits
+from service.sync.outcomes import Delivered, Held, Moot, Outcome, Unsupported, Unsure, Waits
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest, seen_hash
 from service.wire import read
@@ -41,17 +42,27 @@ class Stream:
     ehr: Rest
     able: Abilities
     stopping: Callable[[], bool] = lambda: False
+    keeps: Callable[[], bool] = lambda: True  # whether the lease is still ours as far as we know
     rng: random.Random = field(default_factory=random.Random)
 
     @property
     def now(self) -> int:
-        return int(self.service.tenant.now().timestamp() * 1_000_000)
+        return micros(self.service.tenant.now())
+
+    @property
+    def patient(self) -> int | None:
+        return self.lease.key if self.lease.key > 0 else None
+
+    def level(self, connection: Connection) -> int:
+        return levels.level(connection, self.target.reader, self.patient, self.target.level, self.now)
 
 
 @dataclass
 class Batch:
     """What is sent together: each as the EHR may see it now, and how all that it refers to stands at the EHR."""
 
+    level: int
+    due: list[Due]
     owed: list[Owed]
     numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
     held: dict[int, Copy]
@@ -60,7 +71,10 @@ class Batch:
     holding: list[Copy] = field(default_factory=list)
     waiting: list[tuple[int, int]] = field(default_factory=list)
     failures: int = 0  # in a row, of the EHR
+    failed: int = 0  # of these, since the batch began or the EHR last took something
+    recovered: bool = False
     snoozed_until: int = 0
+    gone: list[int] = field(default_factory=list)  # what will not come, for those that wait for it
     sent: int = 0
 
 
@@ -68,7 +82,7 @@ def send_stream(stream: Stream) -> int:
     """Sends what is due until nothing is left, the EHR is to be left alone, or the worker stops. Returns how many were sent."""
     sent = 0
     try:
-        while not stream.stopping():
+        while stream.keeps() and not stream.stopping():
             batch = _read(stream)
             if batch is None:
                 break
@@ -78,26 +92,30 @@ def send_stream(stream: Stream) -> int:
             if batch.snoozed_until:
                 break
     except LeaseLost:
+        stream.service.log.warning("lease_lost", ehr=stream.target.id, stream=stream.lease.stream)
         return sent
     stream.service.database.write(lambda tx: streams.release(tx, stream.lease, stream.now))
     return sent
 
 
 def _read(stream: Stream) -> Batch | None:
-    """The next batch. The level is read again here, just before anything is sent."""
+    """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
     with stream.service.database.reading() as connection:
+        target = targets.get(connection, stream.target.id)
+        if target is None or target.paused or target.snoozed_until > stream.now:
+            return None
+        stream.target = target
         due = streams.due(connection, stream.lease, stream.now, BATCH)
         if not due:
             return None
-        patient = stream.lease.key if stream.lease.key > 0 else None
-        level = levels.level(connection, stream.target.reader, patient, stream.target.level, stream.now)
+        level = stream.level(connection)
         rows = reading.renderings(connection, [d.resource for d in due], level)
         owed = [_owed(d, rows.get(d.resource), level) for d in due]
         numbers = reading.numbers(connection, _referred(owed))
         about = {*numbers.values(), *(o.resource for o in owed)}
         held = copies.held(connection, stream.target.id, about)
         states = streams.open_states(connection, stream.target.id, about)
-        return Batch(deliver.in_order(owed), numbers, held, states, failures=stream.target.failures)
+        return Batch(level, due, deliver.in_order(owed), numbers, held, states, failures=target.failures)
 
 
 def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
@@ -114,20 +132,43 @@ def _referred(owed: list[Owed]) -> list[bytes]:
 
 def _send(stream: Stream, batch: Batch) -> None:
     """Sends a batch in order; what came of each is kept in the batch."""
-    stream.service.database.write(lambda tx: streams.begin(tx, stream.lease, [o.delivery for o in batch.owed], stream.now))
+    begun = stream.service.database.write(lambda tx: streams.begin(tx, stream.lease, batch.due, stream.now))
+    batch.owed = [owed for owed in batch.owed if owed.delivery in begun]
     for n, owed in enumerate(batch.owed):
-        if batch.snoozed_until or (n and stream.stopping()):
+        if batch.snoozed_until or not stream.keeps() or (n and (stream.stopping() or _moved(stream, batch))):
             batch.settled.append(put_back(owed, stream.now))
             continue
         began = stream.now
-        remote = batch.held.get(owed.resource)
-        create_people = bool(stream.target.settings.get("create_people"))
+        outcome = _outcome(stream, batch, owed)
+        batch.settled.append(settled(owed, outcome, began, stream.now, stream.rng))
+        _count(stream, batch, outcome)
+        _note(stream, owed, outcome)
+
+
+def _moved(stream: Stream, batch: Batch) -> bool:
+    """Whether the EHR may see more or less of the patient than when the batch was read: then it is read again."""
+    with stream.service.database.glance() as connection:
+        return stream.level(connection) != batch.level
+
+
+def _outcome(stream: Stream, batch: Batch, owed: Owed) -> Outcome:
+    remote = batch.held.get(owed.resource)
+    create_people = bool(stream.target.settings.get("create_people"))
+    try:
         ready = deliver.prepared(owed, remote, stream.able, lambda t, u: _standing(stream, batch, t, u), create_people=create_people)
         outcome = _sent(stream, batch, ready) if isinstance(ready, Ready) else ready
-        _keep(stream, batch, ready, outcome)
-        batch.settled.append(settled(owed, outcome, began, stream.now, stream.rng))
-        batch.snoozed_until, batch.failures = fared(outcome, batch.failures, stream.now)
-        _note(stream, owed, outcome)
+    except Exception as error:  # noqa: BLE001 (what one EHR answers, or one resource is, holds up nothing else)
+        stream.service.log.error("delivery_failed", ehr=stream.target.id, delivery=owed.delivery, error=type(error).__name__)
+        return Unsure(f"A fault of our own: {type(error).__name__}")
+    _keep(stream, batch, owed, ready, outcome)
+    return outcome
+
+
+def _count(stream: Stream, batch: Batch, outcome: Outcome) -> None:
+    batch.snoozed_until, failures = fared(outcome, batch.failures, stream.now)
+    batch.recovered = batch.recovered or isinstance(outcome, Delivered)
+    batch.failed = 0 if isinstance(outcome, Delivered) else batch.failed + max(0, failures - batch.failures)
+    batch.failures = failures
 
 
 def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
@@ -143,22 +184,23 @@ def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
 
 
 def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
-    if ready.remote is not None and ready.remote.sent_hash == ready.digest and not ready.owed.unsure:
+    if ready.remote is not None and ready.owed.body is not None and ready.remote.sent_hash == ready.digest and not ready.owed.unsure:
         return Held()
     batch.sent += 1
     return stream.ehr.deliver(ready, stream.able)
 
 
-def _keep(stream: Stream, batch: Batch, ready: Ready | Outcome, outcome: Outcome) -> None:
-    """What the EHR holds from now on, and what waits for something else."""
+def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Outcome, outcome: Outcome) -> None:
+    """What the EHR holds from now on, what waits for something else, and what will not come."""
     if isinstance(ready, Ready) and isinstance(outcome, Delivered | Held):
         held = _copy(stream, ready, outcome)
         batch.holding.append(held)
         batch.held[held.resource] = held
         batch.waiting += [(wants, held.resource) for wants in ready.unresolved]
     elif isinstance(outcome, Waits):
-        resource = batch.owed[len(batch.settled)].resource
-        batch.waiting += [(wants, resource) for wants in outcome.wants]
+        batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
+    elif isinstance(outcome, Moot | Unsupported):
+        batch.gone.append(owed.resource)
 
 
 def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:
@@ -172,24 +214,24 @@ def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:
 
 def _write(stream: Stream, batch: Batch) -> None:
     """Settles a batch in one transaction, and owes again what waited for what the EHR now holds."""
+    if not batch.settled:
+        return
     now, target = stream.now, stream.target
+    wanted = {wants for wants, _ in batch.waiting}
+    held = {c.resource for c in batch.holding if c.remote_id is not None}
 
     def work(tx: Connection) -> None:
+        copies.lock(tx, target.id, wanted | (held if stream.patient is None else set()))
         streams.settle(tx, stream.lease, batch.settled, now)
         copies.hold(tx, batch.holding, now)
         copies.wait_for(tx, target.id, batch.waiting)
-        wake(tx, target.id, copies.woken_by(tx, target.id, [c.resource for c in batch.holding if c.remote_id is not None]), now)
-        if batch.snoozed_until or batch.failures != target.failures:
-            targets.change(tx, target.id, snoozed_until=batch.snoozed_until, failures=batch.failures)
+        there = {resource for resource, found in copies.held(tx, target.id, wanted).items() if found.remote_id is not None}
+        deliveries.wake(tx, target.id, held | there, now)
+        deliveries.look_again(tx, target.id, batch.gone, now)
+        if batch.snoozed_until or batch.failed or (batch.recovered and target.failures):
+            targets.fared(tx, target.id, snoozed_until=batch.snoozed_until, failed=batch.failed, recovered=batch.recovered)
 
     stream.service.database.write(work)
-
-
-def wake(tx: Connection, target: str, resources: list[int], now: int) -> None:
-    keys = reading.stream_keys(tx, resources)
-    if keys:
-        nums = outbox.touch(tx, target, set(keys.values()), now)
-        outbox.owe(tx, target, {resource: nums[key] for resource, key in keys.items()}, now, reason="What it refers to is there now")
 
 
 def _note(stream: Stream, owed: Owed, outcome: Outcome) -> None:

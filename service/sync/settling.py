@@ -1,8 +1,8 @@
 """What an outcome makes of a delivery and of its EHR: pure.
 
-    delivered, held already     -> delivered          refused, out of attempts -> parked, with the EHR's words
+    delivered, held, matched    -> delivered          refused, out of attempts -> parked, with the EHR's words
     asked to wait, breaker open -> waiting, uncounted; the EHR is snoozed
-    failed, unsure              -> waiting until the policy's next attempt
+    failed, unsure              -> waiting until the policy's next attempt; what was unsure stays so until it is looked at
     not taken by the EHR        -> unsupported        nothing left to tell     -> cancelled
 """
 
@@ -13,7 +13,7 @@ from service.store.outbox import CANCELLED, DELIVERED, PARKED, UNSUPPORTED, WAIT
 from service.store.streams import Settled
 from service.store.tables import FOREVER
 from service.sync.deliver import Owed
-from service.sync.outcomes import SENT, Delivered, Held, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
+from service.sync.outcomes import SENT, Delivered, Held, Matched, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
 from service.sync.retry import BREAKER_OPENS, next_attempt_at, snooze_until
 
 
@@ -28,7 +28,7 @@ def settled(owed: Owed, outcome: Outcome, began: int, now: int, rng: random.Rand
 
     def again(kind: str, *, unsure: bool = False) -> Settled:
         at = next_attempt_at(now, kind, owed.attempts + 1, rng)
-        return become(PARKED if at is None else WAITING, next_at=at or FOREVER, counted=True, unsure=unsure)
+        return become(PARKED if at is None else WAITING, next_at=at or FOREVER, counted=True, unsure=unsure or owed.unsure)
 
     match outcome:
         case Delivered(remote_id=None) if owed.body is not None:
@@ -37,16 +37,18 @@ def settled(owed: Owed, outcome: Outcome, began: int, now: int, rng: random.Rand
             return become(DELIVERED, counted=True)
         case Held():
             return become(DELIVERED, "It held just this already")
+        case Matched():
+            return become(DELIVERED, "It is the EHR's own, and is referred to")
         case Refused():
-            return become(PARKED, counted=True)
+            return become(PARKED, counted=True, unsure=owed.unsure)
         case Unsupported():
-            return become(UNSUPPORTED)
+            return become(UNSUPPORTED, unsure=owed.unsure)
         case Moot():
             return become(CANCELLED)
         case Waits():
-            return become(WAITING)
+            return become(WAITING, unsure=owed.unsure)
         case Retry(snoozes=True):
-            return become(WAITING, next_at=now)
+            return become(WAITING, next_at=now, unsure=owed.unsure)
         case Retry(kind=kind):
             return again(kind)
         case Unsure():

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -34,6 +35,10 @@ class Interrupted(Exception):
 
 class NotPublic(OSError):
     """The EHR's address is a private one, and this target is not allowed that."""
+
+
+class Late(OSError):
+    """The total time was up before the answer was."""
 
 
 def _connected(connection: Any) -> None:
@@ -124,8 +129,8 @@ class Watchdog:
                     continue
                 heapq.heappop(self._due)
                 calling = self._armed.pop(number, None)
-            if calling is not None:
-                self._shut(calling.get("connection"))
+                if calling is not None:
+                    self._shut(calling.get("connection"))  # before the thread that is called back can begin another call on it
 
     @staticmethod
     def _shut(connection: Any) -> None:
@@ -158,10 +163,12 @@ class Line:
                 timeout=(min(5.0, self._seconds), self._seconds), allow_redirects=False, stream=True,
             ) as answer:  # fmt: skip
                 content = self._content(answer)
-                return Reply(answer.status_code, dict(answer.headers), content)
-        except (requests.RequestException, OSError, ValueError) as error:
-            timely = _watchdog.disarm(number)
-            said = _said(error) if timely else f"no answer within {self._seconds:g} s"
+            if not _watchdog.disarm(number):  # sic: half of the headers, or of a body without a length, looks like all of it
+                raise Late
+            return Reply(answer.status_code, dict(answer.headers), content)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            late = isinstance(error, Late) or not _watchdog.disarm(number)
+            said = f"no answer within {self._seconds:g} s" if late else _said(error)
             raise (Interrupted if _calling.sent else NotReached)(said) from None
         finally:
             _watchdog.disarm(number)

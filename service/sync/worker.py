@@ -1,7 +1,8 @@
 """The worker: leases streams, sends each on a thread of its own, keeps its leases, and does the small things that time brings.
 
 Any number of workers run side by side; they coordinate through the database and nothing else. One that is told to stop finishes
-what it is sending, settles it and gives its streams back; one that is killed loses its leases within seconds.
+what it is sending, settles it and gives its streams back; one that is killed loses its leases when they lapse. One that cannot
+renew its leases, because the database is not there or it was itself stopped for a while, sends nothing more under them.
 """
 
 import os
@@ -10,6 +11,7 @@ import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from secrets import token_hex
 
 from sqlalchemy import Connection, delete, insert, select
@@ -27,18 +29,31 @@ from service.sync.transport import Interrupted, Line, NotReached
 from service.tenant import derived
 from service.wiring import Service
 
-LEASE = 5 * 1_000_000  # microseconds: a dead worker's streams are free again after so long
-RENEW_EVERY = 1.0
+CHORES_EVERY = 1.0
+SEEN_EVERY = 20.0
 IDLE = (0.05, 0.5)  # seconds between looks while nothing is due: soon at first, then less often
 UNREACHED = 15 * 1_000_000
+
+
+@dataclass
+class Held:
+    """A lease, and until when (on this machine's own clock) nobody else can have it."""
+
+    lease: Lease
+    until: float
+
+    def keeps(self) -> bool:
+        return time.monotonic() < self.until
 
 
 class Worker:
     def __init__(self, service: Service, *, threads: int | None = None):
         self.service, self.id = service, f"{socket.gethostname()[:40]}-{os.getpid()}-{token_hex(3)}"
         self._threads = threads or service.settings.worker_threads
-        self._stop = threading.Event()
-        self._active: dict[int, tuple[Lease, Future[int]]] = {}
+        self._lease_seconds = service.settings.lease_seconds
+        self._stop, self._ended = threading.Event(), threading.Event()
+        self._active: dict[int, tuple[Held, Future[int]]] = {}
+        self._seen_at = 0.0
         self._lines = threading.local()
         self._all_lines: list[Line] = []
         self.sent = 0
@@ -49,15 +64,21 @@ class Worker:
     def run(self, *, until_idle: bool = False) -> int:
         """Works until it is stopped, or with `until_idle` until nothing is due or under way. Returns how many were sent."""
         self._register()
+        keeper = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
+        keeper.start()
         idle, chores_at = IDLE[0], 0.0
         with ThreadPoolExecutor(self._threads, thread_name_prefix="stream") as pool:
             while not self._stop.is_set():
-                if time.monotonic() >= chores_at:
-                    self._keep_leases()
-                    self._chores()
-                    chores_at = time.monotonic() + RENEW_EVERY
-                self._reap()
-                leased = self._lease(pool)
+                try:
+                    if time.monotonic() >= chores_at:
+                        chores_at = time.monotonic() + CHORES_EVERY
+                        self._chores()
+                    self._reap()
+                    leased = self._take(pool)
+                except Exception as error:  # noqa: BLE001 (the database is away, or a chore fails: what is owed is still owed)
+                    self.service.log.error("worker_failed", error=type(error).__name__)
+                    self._stop.wait(IDLE[1])
+                    continue
                 if leased or self._active:
                     idle = IDLE[0]
                 elif until_idle:
@@ -65,8 +86,9 @@ class Worker:
                 self._stop.wait(0.002 if leased else 0.005 if self._active else idle)
                 idle = idle if self._active else min(IDLE[1], idle * 1.5)
             while self._active:
-                self._keep_leases()
                 self._reap(wait=0.2)
+        self._ended.set()
+        keeper.join()
         for line in self._all_lines:
             line.close()
         self.service.database.write(lambda tx: tx.execute(delete(worker).where(worker.c.id == self.id)))
@@ -74,7 +96,7 @@ class Worker:
 
     # --- streams
 
-    def _lease(self, pool: ThreadPoolExecutor) -> int:
+    def _take(self, pool: ThreadPoolExecutor) -> int:
         free = self._threads - len(self._active)
         if free <= 0:
             return 0
@@ -82,31 +104,43 @@ class Worker:
         with self.service.database.glance() as connection:
             if not streams.any_due(connection, now):
                 return 0
-        leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + LEASE, free))
-        if leases:
-            with self.service.database.glance() as connection:
-                by_id = {target.id: target for target in targets.all_targets(connection)}
+        until = time.monotonic() + self._lease_seconds  # before it is leased, so that it never lasts longer here than there
+        leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + self._lease, free))
         for lease in leases:
-            self._active[lease.stream] = (lease, pool.submit(self._send, lease, by_id[lease.target]))
+            held = Held(lease, until)
+            self._active[lease.stream] = (held, pool.submit(self._sent, held))
         return len(leases)
 
-    def _send(self, lease: Lease, target: targets.Target) -> int:
+    def _sent(self, held: Held) -> int:
+        """Sends one stream. Whatever goes wrong with it, it is tried again later, and the others go on."""
+        try:
+            with self.service.database.glance() as connection:
+                target = targets.get(connection, held.lease.target)
+            return self._send(held, target) if target is not None else 0
+        except Exception as error:  # noqa: BLE001
+            self.service.log.error("stream_failed", stream=held.lease.stream, error=type(error).__name__)
+            now = self._now()
+            self.service.database.write(lambda tx: streams.release(tx, held.lease, now, not_before=now + UNREACHED))
+            return 0
+
+    def _send(self, held: Held, target: targets.Target) -> int:
         ehr = self._ehr(target)
         try:
             able = ehrs.able(self.service, target, ehr, self._now())
         except (NotReached, Interrupted, ValueError) as error:
             self.service.log.warning("ehr_says_nothing", ehr=target.id, error=str(error)[:200])
-            self._leave_alone(lease, target)
+            self._leave_alone(held.lease, target)
             return 0
-        return send_stream(Stream(self.service, lease, target, ehr, able, self._stop.is_set, random.Random()))  # noqa: S311 (jitter)
+        jitter = random.Random()  # noqa: S311
+        return send_stream(Stream(self.service, held.lease, target, ehr, able, self._stop.is_set, held.keeps, jitter))
 
     def _leave_alone(self, lease: Lease, target: targets.Target) -> None:
         """An EHR that does not even say what it can do is asked again later; nothing of its streams is an attempt."""
         now = self._now()
 
         def work(tx: Connection) -> None:
-            targets.change(tx, target.id, snoozed_until=now + UNREACHED, failures=target.failures + 1)
             streams.release(tx, lease, now)
+            targets.fared(tx, target.id, snoozed_until=now + UNREACHED, failed=1)
 
         self.service.database.write(work)
 
@@ -130,10 +164,25 @@ class Worker:
                 else:
                     self.sent += future.result()
 
+    @property
+    def _lease(self) -> int:
+        return int(self._lease_seconds * 1_000_000)
+
     def _keep_leases(self) -> None:
-        leases = [lease for lease, _ in self._active.values()]
-        if leases:
-            self.service.database.write(lambda tx: streams.renew(tx, leases, self._now() + LEASE))
+        """Renews what is under way, on a thread of its own: a chore that takes long costs no lease."""
+        while not self._ended.wait(min(1.0, self._lease_seconds / 5)):
+            active = [held for held, _ in tuple(self._active.values())]
+            if active:
+                try:
+                    self._renew(active)
+                except Exception as error:  # noqa: BLE001 (the database is away: what cannot be renewed lapses, here as there)
+                    self.service.log.error("leases_not_renewed", error=type(error).__name__)
+
+    def _renew(self, active: list[Held]) -> None:
+        until = time.monotonic() + self._lease_seconds
+        kept = self.service.database.write(lambda tx: streams.renew(tx, [held.lease for held in active], self._now() + self._lease))
+        for held in active:
+            held.until = until if held.lease.stream in kept else 0.0
 
     # --- what time brings
 
@@ -155,11 +204,13 @@ class Worker:
                 self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
         if work.milestone:
             self.service.database.write(lambda tx: self._sweep(tx, now))
+        if time.monotonic() >= self._seen_at:
+            self._seen_at = time.monotonic() + SEEN_EVERY
+            self.service.database.write(lambda tx: maintenance.seen(tx, self.id, now))
 
     def _sweep(self, tx: Connection, now: int) -> None:
         maintenance.sweep(tx, now, self.service.settings.page_seconds)
         clients.forget_expired(tx, (jti, token, idempotency), now - 3_600_000_000)
-        maintenance.seen(tx, self.id, now)
 
     def _now(self) -> int:
         return micros(self.service.tenant.now())

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from mappings.element import keeps
 from service.sync.deliver import UNSENT, Abilities, Ready, our_identifier
-from service.sync.outcomes import Delivered, Outcome, Refused, Reply, Retry, Unsure, judged
+from service.sync.outcomes import Delivered, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
 from service.sync.transport import Interrupted, Line, NotReached
 from service.wire import encode
 
@@ -60,7 +60,8 @@ class Rest:
 
     def delete(self, type_: str, remote_id: str) -> Outcome:
         reply = self._call("DELETE", f"/{type_}/{remote_id}")
-        return Delivered(None, None, reply.status) if reply.status in (200, 202, 204, 404, 410) else judged(reply, updating=True)
+        outcome = judged(reply, updating=True)
+        return Delivered(None, None, reply.status) if reply.status in (404, 410) or isinstance(outcome, Delivered) else outcome
 
     def _delete(self, ready: Ready) -> Outcome:
         assert ready.remote is not None and ready.remote.remote_id is not None, "only what is held is deleted"
@@ -73,13 +74,21 @@ class Rest:
         if identifier is not None and type_ in able.searched_by_identifier:
             if type_ in able.conditional_create:
                 return self._create_conditionally(ready, identifier)
-            return self._create_after(self._found(type_, identifier), ready)
+            return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
         look = OTHERWISE.get(type_)
         if look is not None and (ready.owed.unsure or identifier is not None):
-            return self._create_after(self._found_by(type_, look(ready.body), ready), ready)
+            query = look(ready.body)
+            if not query.endswith("="):
+                return self._create_after(self._found_by(type_, query, ready), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
         return judged(self._call("POST", f"/{type_}", ready.body), updating=False)
+
+    def _known(self, outcome: Outcome, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
+        """What was created, found by our identifier where the answer did not say under which id."""
+        if isinstance(outcome, Delivered) and outcome.remote_id is None:
+            return self._existing_by_search(ready, identifier)
+        return outcome
 
     def _create_after(self, found: list[dict[str, Any]] | Outcome, ready: Ready) -> Outcome:
         """Creates what a search did not find; brings what it found up to date; gives up where it found several."""
@@ -96,49 +105,61 @@ class Rest:
         reply = self._call("POST", f"/{ready.owed.type}", ready.body, {"If-None-Exist": condition})
         outcome = judged(reply, updating=False)
         if reply.status != 200 or not isinstance(outcome, Delivered):
-            return outcome
+            return self._known(outcome, ready, identifier)
         return self._existing(ready, outcome.remote_id) if outcome.remote_id else self._existing_by_search(ready, identifier)
 
     def _existing_by_search(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         found = self._found(ready.owed.type, identifier)
         if not isinstance(found, list):
             return found
-        return self._existing(ready, str(found[0].get("id"))) if len(found) == 1 else Refused(f"{len(found)} there have our identifier")
+        if len(found) != 1:
+            return Refused(f"{len(found)} there have our identifier")
+        return self._existing(ready, str(found[0].get("id")))
 
     def _existing(self, ready: Ready, remote_id: str) -> Outcome:
         """What an attempt before this one created: compared, and brought up to date where it differs."""
-        reply = self._call("GET", f"/{ready.owed.type}/{remote_id}", headers={"Cache-Control": "no-cache"})
-        theirs = body_of(reply)
-        if reply.status != 200 or theirs is None:
-            return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read")
+        theirs, version = self._read(ready.owed.type, remote_id)
+        if not isinstance(theirs, dict):
+            return theirs
         if same(theirs, ready.body):
-            return Delivered(remote_id, reply.header("ETag"), 200, theirs)
-        return self._put(ready, remote_id, reply.header("ETag"))
+            return Delivered(remote_id, version, 200, theirs)
+        return self._put(ready, remote_id, version)
+
+    def _read(self, type_: str, remote_id: str) -> tuple[dict[str, Any] | Outcome, str | None]:
+        """What the EHR holds under an id, and its version; or what kept us from reading it."""
+        reply = self._call("GET", f"/{type_}/{remote_id}", headers={"Cache-Control": "no-cache"})
+        found = body_of(reply)
+        if reply.status == 200 and found is not None and found.get("resourceType") == type_:
+            return found, version_of(reply)
+        return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read", reply.status), None
 
     def _found(self, type_: str, identifier: Mapping[str, str]) -> list[dict[str, Any]] | Outcome:
-        found = self._searched(type_, f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}")
-        return [e for e in found if our_identifier(e) == dict(identifier)] if isinstance(found, list) else found
+        query = f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}"
+        return self._searched(type_, query, lambda found: our_identifier(found) == dict(identifier))
 
     def _found_by(self, type_: str, query: str, ready: Ready) -> list[dict[str, Any]] | Outcome:
         """What R4 gives no search by identifier for, told by what it says of itself."""
-        found = self._searched(type_, query)
         mine = _source(ready.body)
-        return [e for e in found if _source(e) == mine] if isinstance(found, list) else found
+        return self._searched(type_, query, lambda found: _source(found) == mine)
 
-    def _searched(self, type_: str, query: str) -> list[dict[str, Any]] | Outcome:
+    def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
+        """What a search finds that is ours. An EHR that did not understand the search answers with more than a page of others' things."""
         reply = self._call("GET", f"/{type_}?{query}", headers={"Cache-Control": "no-cache"})
         found = body_of(reply)
         if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
             return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
-        entries = [e.get("resource") for e in found.get("entry") or [] if (e.get("search") or {}).get("mode") != "outcome"]
-        return [e for e in entries if isinstance(e, dict) and e.get("resourceType") == type_]
+        entries = [entry.get("resource") for entry in objects(found.get("entry"))]
+        mine = [e for e in entries if isinstance(e, dict) and e.get("resourceType") == type_ and ours(e)]
+        if not mine and any(link.get("relation") == "next" for link in objects(found.get("link"))):
+            return Refused("What a search finds there is too much to look through: it may be there already")
+        return mine
 
     # --- update
 
     def _update(self, ready: Ready) -> Outcome:
         remote = ready.remote
         assert remote is not None and remote.remote_id is not None
-        if ready.owed.unsure:
+        if ready.owed.unsure or not remote.sent_hash:  # after a restore nobody knows what was sent last
             return self._existing(ready, remote.remote_id)
         outcome = self._put(ready, remote.remote_id, remote.remote_version)
         if isinstance(outcome, Retry) and outcome.kind == "conflict":
@@ -152,14 +173,13 @@ class Rest:
 
     def _after_conflict(self, ready: Ready, remote_id: str, seen_before: bytes | None) -> Outcome:
         """The EHR holds another version: ours already, the one that we saw under another number, or somebody else's change."""
-        reply = self._call("GET", f"/{ready.owed.type}/{remote_id}", headers={"Cache-Control": "no-cache"})
-        theirs = body_of(reply)
-        if reply.status != 200 or theirs is None:
-            return judged(reply, updating=True)
+        theirs, version = self._read(ready.owed.type, remote_id)
+        if not isinstance(theirs, dict):
+            return theirs
         if same(theirs, ready.body):
-            return Delivered(remote_id, reply.header("ETag"), 200, theirs)
+            return Delivered(remote_id, version, 200, theirs)
         if seen_before is not None and seen_hash(theirs) == seen_before:
-            return self._put(ready, remote_id, reply.header("ETag"))
+            return self._put(ready, remote_id, version)
         return Refused("It was changed at the EHR since we last sent it", 412)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
@@ -171,7 +191,7 @@ class Rest:
 def body_of(reply: Reply) -> dict[str, Any] | None:
     try:
         found = json.loads(reply.body, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -188,7 +208,7 @@ def seen_hash(theirs: Mapping[str, Any]) -> bytes:
 
 def _source(body: Mapping[str, Any]) -> Any:
     """Our words by which a resource is known without a search by identifier: its own identifier, or that of its source."""
-    return our_identifier(body) or [(e.get("what") or {}).get("identifier") for e in body.get("entity") or []]
+    return our_identifier(body) or [what.get("identifier") for e in objects(body.get("entity")) if isinstance(what := e.get("what"), dict)]
 
 
 def _quoted(text: str) -> str:
