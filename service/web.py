@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from flask import Request, Response, current_app, request
 from flask.globals import request_ctx
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import Accept, Headers
 from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.http import parse_accept_header
 
 from service import metrics
 from service.errors import Malformed, NotFound, NotOffered, ServiceError, TooLarge, WrongMediaType, as_service_error
@@ -236,6 +237,12 @@ def _constant(type_: str) -> Headers:
     return Headers([*([("Content-Type", type_)] if type_ else []), ("X-Content-Type-Options", "nosniff")])
 
 
+@lru_cache(maxsize=100)
+def _takes_gzip(accepted: str) -> bool:
+    """Whether a caller takes gzip: `gzip;q=0` says that it does not (RFC 9110, 12.5.3)."""
+    return parse_accept_header(accepted, Accept)["gzip"] > 0
+
+
 def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:
     headers = Headers(_constant(answer.type if answer.body or answer.status == 200 else ""))
     for name, value in answer.headers.items():
@@ -246,7 +253,7 @@ def _finished(call: Call, action: str, answer: Answer, began: float) -> Response
     body = answer.body
     if len(body) > WORTH_COMPRESSING:
         headers.add("Vary", "Accept-Encoding")
-        if "gzip" in call.request.headers.get("Accept-Encoding", ""):
+        if _takes_gzip(call.request.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, 1, mtime=0)
             headers.add("Content-Encoding", "gzip")
     response = Response(body, answer.status, headers)

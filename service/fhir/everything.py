@@ -48,17 +48,20 @@ def of_patient(call: Call) -> Answer:
     said = "&".join(f"{name}={value}" for name, value in given.items() if name not in ("_page", "_format", "_pretty"))
     with call.service.database.reading() as connection:
         reader = reading.reader(connection, call.who.reader, call.who.level)
-        place = _place(call, connection, given, said)
+        sealed_for = repr((path, said, reader.key))
+        place = _place(call, connection, given, sealed_for)
         state = State(call, connection, reader, place.seq, given)
         patient = _one(state, "Patient")
         types = sorted(_wanted(call, given))
         assert patient.patient is not None
-        nums = reading.of_patient(connection, patient.patient, after=place.resource, limit=limit + 1, types=types)
+        nums = reading.of_patient(
+            connection, reader, call.now, patient.patient, seq=place.seq, after=place.resource, limit=limit + 1, types=types, since=_since(given)
+        )
         found = _seen(state, nums[:limit])
         about = _places(state, found, types)
         links = {"self": path + (f"?{said}" if said else "")}
         if len(nums) > limit:
-            token = seal(call.service.tenant, Place(place.seq, 0, nums[limit - 1], place.made_at), said)
+            token = seal(call.service.tenant, Place(place.seq, 0, nums[limit - 1], place.made_at), sealed_for)
             links["next"] = f"{path}?{said + '&' if said else ''}_page={token}"
     entries = [answers.entry(base, s, "match") for s in found] + [answers.entry(base, s, "include") for s in about]
     return answers.bundle(call, "searchset", entries, links)
@@ -112,22 +115,25 @@ def _wanted(call: Call, given: dict[str, str]) -> frozenset[str]:
     return allowed & frozenset(given["_type"].split(",")) if "_type" in given else allowed
 
 
-def _place(call: Call, connection: Connection, given: dict[str, str], said: str) -> Place:
+def _place(call: Call, connection: Connection, given: dict[str, str], sealed_for: str) -> Place:
     if "_page" in given:
         oldest = call.now - call.service.settings.page_seconds * 1_000_000
-        return unseal(call.service.tenant, given["_page"], said, not_before=oldest)
+        return unseal(call.service.tenant, given["_page"], sealed_for, not_before=oldest)
     return Place(reading.latest_seq(connection), 0, 0, call.now)
 
 
 def _seen(state: State, nums: list[int]) -> list[Seen]:
-    found = reading.several(state.connection, state.reader, state.call.now, nums, state.seq)
-    since = 0
-    if "_since" in state.given:
-        try:
-            since = span(state.given["_since"].replace(" ", "+"))[0]
-        except (ValueError, OverflowError):
-            raise Unsearchable("_since: is no instant") from None
+    found, since = reading.several(state.connection, state.reader, state.call.now, nums, state.seq), _since(state.given)
     return [found[num] for num in nums if num in found and found[num].at >= since]
+
+
+def _since(given: dict[str, str]) -> int:
+    if "_since" not in given:
+        return 0
+    try:
+        return span(given["_since"].replace(" ", "+"))[0]
+    except (ValueError, OverflowError):
+        raise Unsearchable("_since: is no instant") from None
 
 
 def _places(state: State, found: Iterable[Seen], types: list[str]) -> list[Seen]:

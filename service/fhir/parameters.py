@@ -1,7 +1,7 @@
 """The parameters of a search, as R4 writes them (3.1.1), made into criteria; what is not understood is named, all at once."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -69,6 +69,27 @@ def understood(type_: str, given: Iterable[tuple[str, str]], *, lenient: bool, c
         wrong = [*problems, *asked.dropped]
         raise Unsearchable("The search cannot be carried out", [(f"http.{name}", f"{name}: {problem}") for name, problem in wrong])
     return asked
+
+
+def of_operation(args: Iterable[tuple[str, str]], known: Iterable[str]) -> dict[str, str]:
+    """The parameters of an operation or a history, which search for nothing. Raises Unsearchable with every one that is wrong."""
+    given = dict(args)
+    problems = [(name, "is not offered") for name in sorted(given.keys() - set(known))]
+    if "_count" in given and whole(given["_count"], 0, MOST_COUNTED) is None:
+        problems.append(("_count", "is a whole number"))
+    if "_since" in given and since(given) is None:
+        problems.append(("_since", "is no instant"))
+    if problems:
+        raise Unsearchable("The request cannot be carried out", [(f"http.{name}", f"{name}: {problem}") for name, problem in problems])
+    return given
+
+
+def since(given: Mapping[str, str]) -> int | None:
+    """The moment of `_since` in microseconds: 0 where none is given, None where it is no moment."""
+    try:
+        return span(given["_since"].replace(" ", "+"))[0] if "_since" in given else 0
+    except (ValueError, OverflowError):
+        return None
 
 
 class UnknownParameter(ValueError):

@@ -1,11 +1,14 @@
 """Reading one resource: as it is, as it was, and everything about a patient or a visit."""
 
 import re
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
 from service.errors import Gone, NotFound
 from service.fhir import answers
+from service.fhir.parameters import of_operation, since
+from service.pages import Place, seal, unseal
 from service.renderings import instant, text_of, uuid_of
 from service.security.access import require
 from service.store import reading
@@ -33,7 +36,8 @@ def read(call: Call) -> Answer:
 
 def vread(call: Call) -> Answer:
     """GET [base]/[type]/[id]/_history/[vid]"""
-    seen = next((s for s in _versions(call) if s.version == call.args["version"]), None)
+    with call.service.database.glance() as connection:
+        seen = next((s for s in _versions(call, connection) if s.version == call.args["version"]), None)
     if seen is None:
         raise NotFound(f"There is no version {call.args['version'][:64]} of {call.args['type']}/{call.args['id']}")
     if seen.deleted:
@@ -42,20 +46,31 @@ def vread(call: Call) -> Answer:
 
 
 def history(call: Call) -> Answer:
-    """GET [base]/[type]/[id]/_history: every version of the caller's view, the newest first"""
-    found = _versions(call)
-    base = f"{call.service.settings.base}/fhir/r4"
-    path = f"{base}/{call.args['type']}/{call.args['id']}"
-    made = [_version_entry(path, seen, first=n == len(found) - 1) for n, seen in enumerate(found)]
-    return answers.bundle(call, "history", made, {"self": f"{path}/_history"}, total=len(found))
+    """GET [base]/[type]/[id]/_history: every version of the caller's view, the newest first, page by page"""
+    settings, given = call.service.settings, of_operation(call.request.args.items(), ("_count", "_since", "_page", "_format", "_pretty"))
+    path = f"{settings.base}/fhir/r4/{call.args['type']}/{call.args['id']}"
+    said = urlencode([(name, value) for name, value in given.items() if name in ("_count", "_since")])
+    limit = min(int(given.get("_count", settings.page_size)), settings.page_limit)
+    with call.service.database.reading() as connection:
+        sealed_for = repr((path, said, call.who.reader))
+        if "_page" in given:
+            place = unseal(call.service.tenant, given["_page"], sealed_for, not_before=call.now - settings.page_seconds * 1_000_000)
+        else:
+            place = Place(reading.latest_seq(connection), 0, 0, call.now)
+        found = _versions(call, connection, place.seq)
+    asked = [(seen, seen is found[-1]) for seen in found if seen.at >= (since(given) or 0)]
+    page, links = asked[place.value : place.value + limit], {"self": f"{path}/_history" + (f"?{said}" if said else "")}
+    if limit and len(asked) > place.value + limit:
+        token = seal(call.service.tenant, Place(place.seq, place.value + limit, 0, place.made_at), sealed_for)
+        links["next"] = f"{path}/_history?{said + '&' if said else ''}_page={token}"
+    return answers.bundle(call, "history", [_version_entry(path, seen, first=first) for seen, first in page], links, total=len(asked))
 
 
-def _versions(call: Call) -> list[Seen]:
+def _versions(call: Call, connection: Connection, seq: int | None = None) -> list[Seen]:
     type_ = call.args["type"]
     require(call.who, type_, "r")
     answers.check_format(call)
-    with call.service.database.glance() as connection:
-        found = reading.versions(connection, Reader(call.who.reader, call.who.level), call.now, type_, known_id(type_, call.args["id"]))
+    found = reading.versions(connection, Reader(call.who.reader, call.who.level), call.now, type_, known_id(type_, call.args["id"]), seq=seq)
     if not found:
         raise NotFound(f"There is no {type_}/{call.args['id']}")
     note(call, found[0])

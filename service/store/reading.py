@@ -66,9 +66,12 @@ def one(connection: Connection, reader: Reader, now: int, type_: str, uuid: byte
     return None
 
 
-def versions(connection: Connection, reader: Reader, now: int, type_: str, uuid: bytes) -> list[Seen]:
-    """Every version that the reader's view has had, the newest first. A row that was split keeps its version and is one."""
-    rows = [row for row in run(connection, _VERSIONS, (*_level(reader, now), uuid, type_)) if row[9] <= row[8] <= row[10]]
+def versions(connection: Connection, reader: Reader, now: int, type_: str, uuid: bytes, *, seq: int | None = None) -> list[Seen]:
+    """Every version that the reader's view has had, up to a commit, the newest first. A row that was split keeps its version and is one."""
+    rows = [
+        row for row in run(connection, _VERSIONS, (*_level(reader, now), uuid, type_))
+        if row[9] <= row[8] <= row[10] and (seq is None or row[11] <= seq)
+    ]  # fmt: skip
     found: dict[str, Seen] = {}
     for row in sorted(rows, key=lambda r: r[11]):
         found.setdefault(row[4], _seen(row))
@@ -99,11 +102,19 @@ def numbers(connection: Connection, uuids: Iterable[bytes]) -> dict[bytes, int]:
     return found
 
 
-def of_patient(connection: Connection, patient: int, *, after: int, limit: int, types: Sequence[str] = ()) -> list[int]:
-    """A patient's resources by number, in the order in which they were first published."""
-    only = f" AND type IN ({marks(types)})" if types else ""
-    sql = f"SELECT num FROM resource WHERE patient = : AND num > :{only} ORDER BY num LIMIT :"
-    return [row[0] for row in run(connection, sql, (patient, after, *types, limit))]
+def of_patient(
+    connection: Connection, reader: Reader, now: int, patient: int, *, seq: int, after: int, limit: int, types: Sequence[str], since: int = 0
+) -> list[int]:
+    """A patient's resources by number, in the order in which they were first published: those that the reader sees at a commit.
+
+    What the reader does not see takes no room on a page: a page that is not full would tell of it.
+    """
+    sql = (
+        f"SELECT r.num FROM resource r WHERE r.patient = : AND r.num > : AND r.type IN ({marks(types)}) AND EXISTS ("
+        f"SELECT 1 FROM rendering g WHERE g.resource = r.num AND g.to_seq > : AND g.from_seq <= : AND g.state <> {DELETED} AND g.at >= : "
+        f"AND {LEVEL} BETWEEN g.lo AND g.hi) ORDER BY r.num LIMIT :"
+    )
+    return [row[0] for row in run(connection, sql, (patient, after, *types, seq, seq, since, *_level(reader, now), limit))] if types else []
 
 
 def of_entity(connection: Connection, owner: int) -> list[int]:
