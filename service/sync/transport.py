@@ -51,7 +51,7 @@ def _connected(connection: Any) -> None:
 
 def _sending(connection: Any) -> None:
     _calling.sent = True
-    _calling.connection = connection
+    _calling.socket = connection.sock  # sic: a connection lets go of its socket when the answer has no length, and the answer goes on
 
 
 class _Http(HTTPConnection):
@@ -130,11 +130,10 @@ class Watchdog:
                 heapq.heappop(self._due)
                 calling = self._armed.pop(number, None)
                 if calling is not None:
-                    self._shut(calling.get("connection"))  # before the thread that is called back can begin another call on it
+                    self._shut(calling.get("socket"))  # before the thread that is called back can begin another call on it
 
     @staticmethod
-    def _shut(connection: Any) -> None:
-        sock = getattr(connection, "sock", None)
+    def _shut(sock: Any) -> None:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -155,7 +154,7 @@ class Line:
 
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         """One HTTP call. Raises NotReached or Interrupted, which make the difference between trying again and looking first."""
-        _calling.private, _calling.sent, _calling.connection = self._private, False, None
+        _calling.private, _calling.sent, _calling.socket = self._private, False, None
         number = _watchdog.arm(self._seconds)
         try:
             with self._session.request(

@@ -1,0 +1,85 @@
+"""An EHR of which every byte is scripted: a socket that says what a test tells it to, and keeps what it was asked."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+Script = Callable[[socket.socket, bytes], None]
+
+
+@dataclass
+class Scripted:
+    port: int
+    asked: list[bytes] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}/fhir"
+
+
+@contextmanager
+def scripted(script: Script) -> Iterator[Scripted]:
+    """Answers every request by the script, which is given the connection and what was asked; then hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ehr = Scripted(listening.getsockname()[1])
+        thread = threading.Thread(target=_serve, args=(listening, ehr, script))
+        thread.start()
+        yield ehr
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def _serve(listening: socket.socket, ehr: Scripted, script: Script) -> None:
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:  # the test is over
+            return
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            asked = _request(connection)
+            if asked:
+                ehr.asked.append(asked)
+                script(connection, asked)
+
+
+def _request(connection: socket.socket) -> bytes:
+    """The whole of a request, head and body, as far as it came."""
+    said = b""
+    while b"\r\n\r\n" not in said:
+        more = connection.recv(65_536)
+        if not more:
+            return said
+        said += more
+    head, _, body = said.partition(b"\r\n\r\n")
+    length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += connection.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
+def says(answer: bytes) -> Script:
+    return lambda connection, _asked: connection.sendall(answer)
+
+
+def resets(connection: socket.socket, _asked: bytes) -> None:
+    """Closes with a reset instead of an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def drips(*pieces: bytes, every: float) -> Script:
+    """Says the pieces over and over, one after another, until the other side hangs up."""
+
+    def script(connection: socket.socket, _asked: bytes) -> None:
+        connection.settimeout(every)
+        for n in range(200):
+            connection.sendall(pieces[min(n, len(pieces) - 1)])
+            with suppress(TimeoutError):
+                if not connection.recv(1):
+                    return
+
+    return script
