@@ -66,6 +66,9 @@ goldens: $(DEV_ENV)/ready ## Write the golden views anew from their entities
 docs: $(DEV_ENV)/ready ## Write the definitions and the mapping tables anew from the code
 	$(BIN)/python -m tests.mappings.published
 
+openapi: $(DEV_ENV)/ready ## Write openapi.yaml anew from routes, schemas and real calls
+	$(BIN)/python -m tests.openapi.recording
+
 validate: $(DEV_ENV)/ready ## Hold what we emit against FHIR with HL7's validator (needs JDK 17 and Maven)
 	$(BIN)/python -m tests.mappings.generated build/generated
 	mvn --batch-mode --quiet --file conformance/pom.xml compile dependency:build-classpath -Dmdep.outputFile=target/cp

@@ -1,6 +1,5 @@
 """What belongs to no interface: the token endpoint, health, metrics, and the page on which the API can be tried."""
 
-import importlib.resources
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -116,9 +115,8 @@ def metrics_(call: Call) -> Answer:
 
 @cache
 def openapi_text() -> bytes:
-    """openapi.yaml: at the root of a checkout, and inside the package where it is installed."""
-    root = Path(__file__).parent.parent / "openapi.yaml"
-    return root.read_bytes() if root.exists() else importlib.resources.files("service").joinpath("openapi.yaml").read_bytes()
+    """openapi.yaml, to which the file beside this one is a link in a checkout, and which it is where the package is installed."""
+    return Path(__file__).with_name("openapi.yaml").read_bytes()
 
 
 def openapi(_call: Call) -> Answer:

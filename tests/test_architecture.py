@@ -27,7 +27,7 @@ LAYERS = (
     ("sync.targets",),
     ("api", "fhir", "console", "sync"),
     ("site",),
-    ("app",),
+    ("app", "openapi"),
     ("cli",),
 )
 NEVER_MAPPINGS = ("store", "security", "wire", "metrics", "logs")

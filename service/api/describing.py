@@ -1,5 +1,6 @@
 """What is allowed, for software to discover: JSON Schemas, code lists, rules. Made from what the mapping itself uses."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -35,8 +36,13 @@ def schemas(call: Call) -> Answer:
 @cache
 def json_schema(cls: Any) -> dict[str, Any]:
     """The JSON Schema of an entity, group or item. Unknown members are refused, as they are when a body is read."""
+    return json_schema_of(cls, json_schema)
+
+
+def json_schema_of(cls: Any, group: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The JSON Schema of an entity, group or item; `group` says how one stands within another: in full, or as a reference."""
     found = schema_of(cls)().fields
-    properties = {str(f.data_key): {**_property(f), "x-disclosure-class": level_of(f.metadata["model"]).name} for f in found.values()}
+    properties = {str(f.data_key): {**_property(f, group), "x-disclosure-class": level_of(f.metadata["model"]).name} for f in found.values()}
     made: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
     required = [str(f.data_key) for f in found.values() if f.required]
     if required:
@@ -45,11 +51,11 @@ def json_schema(cls: Any) -> dict[str, Any]:
     return {**made, "description": " ".join(described.split())} if described and not described.startswith(cls.__name__ + "(") else made
 
 
-def _property(field: fields.Field[Any]) -> dict[str, Any]:
+def _property(field: fields.Field[Any], group: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
     if isinstance(field, Items):
-        return {"type": "array", "maxItems": MOST_ITEMS, "items": _property(field.inner)}
+        return {"type": "array", "maxItems": MOST_ITEMS, "items": _property(field.inner, group)}
     if isinstance(field, fields.Nested):
-        return json_schema(field.metadata["model"].group)
+        return group(field.metadata["model"].group)
     assert isinstance(field, Plain)
     return json_type(field)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.openapi.asking import Asking
+from tests.openapi.recording import Worlds
 from tests.openapi.world import World, opened, seeded
 
 
@@ -30,3 +32,15 @@ def world(lasting: World) -> World:
     """The world of the examples, as it was before anybody called."""
     lasting.put_back()
     return lasting
+
+
+@pytest.fixture(scope="session")
+def among(seed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    made = Worlds(seed, tmp_path_factory.mktemp("worlds"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def asking(among: Worlds) -> Asking:
+    return Asking(among["usual"])

@@ -4,6 +4,7 @@ Everything in it follows from what stands here and in examples/, so that the sam
 """
 
 import itertools
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ CALLERS = {
     "pharmacy": Client("demo-pharmacy", "A caller to whom the patient's consent denies all but C0", int(Level.C3), parse(EVERYTHING), role="pharmacy"),
 }
 EHRS = (("sandbox-epic", "/epic/fhir/r4", Level.C1), ("sandbox-plain", "/fhir/r4", Level.C2))
-KEY = RSAKey.generate_key(2048, {"kid": "demo-1", "use": "sig", "alg": "RS384"}, private=True)
+KEY = RSAKey.import_key(json.loads(Path(__file__).with_name("key.json").read_text()))  # no secret either, so that an assertion is the same again
 
 
 class Silent:
@@ -83,6 +84,7 @@ class World:
         self.service.database.close()
         restore(self.seed, self.path)
         self.service.gate._known.clear()
+        self.service.gate._spent.clear()
 
     def close(self) -> None:
         self.service.close()

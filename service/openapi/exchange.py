@@ -1,0 +1,57 @@
+"""The operations of our API that are of no kind: import, what can be discovered, deliveries and EHRs."""
+
+from typing import Any
+
+from service.api.importing import MOST_LINES, NDJSON
+from service.api.routes import BASE, ROUTES
+from service.openapi import parameters as p
+from service.openapi.operations import Operation, Reply
+from service.openapi.schemas import Schema, ref, text
+from service.security.scopes import OPERATE
+
+JSON = "application/json"
+LINES = text(f"A JSON object a line, each an ImportLine; at most {MOST_LINES}.")
+REPORT = text("A JSON object a line, each an ImportReport, in the order of the lines.")
+ANYONE, OPERATORS = (400, 401, 406, 429), (400, 401, 403, 406, 429)
+
+
+def _discovered(id: str, summary: str, schema: str) -> dict[str, Any]:
+    return {"id": id, "tag": "discovery", "summary": summary, "replies": {200: Reply("As it is now.", JSON, ref(schema))}, "errors": ANYONE}
+
+
+def _operated(tag: str, id: str, summary: str, schema: str, parameters: tuple[Schema, ...], *more: int, own: tuple[int, ...] = ()) -> dict[str, Any]:
+    return {
+        "id": id, "tag": tag, "summary": summary, "scopes": (OPERATE,), "parameters": parameters, "errors": (*OPERATORS, *more), "own": (*more, *own),
+        "replies": {200: Reply("As it is now.", JSON, ref(schema), ("Link",) if parameters == p.DELIVERIES else ())},
+    }  # fmt: skip
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "list schemas": _discovered("listSchemas", "List the kinds and where their schemas are", "SchemaList"),
+    "get schema": {
+        "id": "getSchema", "tag": "discovery", "summary": "Read the JSON Schema of a kind", "parameters": (p.KIND,), "errors": (*ANYONE, 404), "own": (404,),
+        "replies": {200: Reply("A JSON Schema (draft 2020-12).", "application/schema+json", ref("JsonSchema"))},
+    },
+    "list codes": _discovered("listCodes", "List every closed list of terms, each term with its codes", "CodeLists"),
+    "list rules": _discovered("listRules", "List the clinical rules and the clinic's figures for them", "Rules"),
+    "import": {
+        "id": "import", "tag": "import", "summary": "Import records of any kinds in any order", "body": {NDJSON: LINES}, "errors": (*ANYONE, 413, 415),
+        "description": "Each line is stored whole or not at all, and needs the scopes and the level that a PUT of its kind needs.",
+        "replies": {200: Reply("What became of each line.", NDJSON, REPORT)},
+    },
+    "list deliveries": _operated("deliveries", "listDeliveries", "List deliveries, the newest first", "DeliveryPage", p.DELIVERIES, 404, own=(400,)),
+    "get delivery": _operated("deliveries", "getDelivery", "Read a delivery with the log of its attempts", "Delivery", (p.NUMBER,), 404),
+    "replay delivery": _operated("deliveries", "replayDelivery", "Owe a resource again, at its current content", "Delivery", (p.NUMBER,), 404, 409),
+    "cancel delivery": _operated("deliveries", "cancelDelivery", "Give up a delivery", "Delivery", (p.NUMBER,), 404, 409),
+    "list ehrs": _operated("ehrs", "listEhrs", "List the EHRs and how they are faring", "EhrList", ()),
+    "get ehr": _operated("ehrs", "getEhr", "Read an EHR and how it is faring", "Ehr", (p.NAME,), 404),
+    "pause ehr": _operated("ehrs", "pauseEhr", "Send an EHR nothing for the time being", "Ehr", (p.NAME,), 404),
+    "resume ehr": _operated("ehrs", "resumeEhr", "Send an EHR what it is owed again", "Ehr", (p.NAME,), 404),
+}  # fmt: skip
+
+
+def operations() -> list[Operation]:
+    return [
+        Operation(interface="api", name=route.name, method=route.method, path=BASE + route.rule.replace("<", "{").replace(">", "}"), **{"scopes": (), **said})
+        for route in ROUTES if (said := SAID.get(route.name)) is not None
+    ]  # fmt: skip
