@@ -22,10 +22,10 @@ from service.errors import Conflict, NotFound, Stale
 from service.renderings import text_of
 from service.store import entities, index, outbox, resources, targets
 from service.store import levels as store_levels
-from service.store.clock import micros, tick
+from service.store.clock import tick
 from service.store.entities import Stored
 from service.store.resources import Change, Content, Known, Yielded
-from service.store.tables import THERE
+from service.store.tables import FOREVER, THERE
 from service.tenant import Tenant
 from service.wire import encode, read
 
@@ -202,7 +202,7 @@ def _commit(act: Act, outward: Outward, followers: list[Outward], document: byte
     asked = targets.all_targets(tx)
     if patient is not None:
         for target in asked:
-            outbox.touch(tx, target.id, [patient.num], micros(now))
+            outbox.touch(tx, target.id, [patient.num], FOREVER)  # locked, and not woken: it may be that nothing is owed
     seq, at = tick(tx, now)
     num = _keep(act, outward, document, patient, (seq, at))
     patient_num = num if outward.kind.name == "patient" else patient.num if patient else None

@@ -106,7 +106,7 @@ def count(connection: Connection, query: Query) -> int:
 
 def _statement(connection: Connection, query: Query, *, ordered: bool) -> Statement:
     driver = _driver(connection, query)
-    order = query.order or _natural_order(query, driver)
+    order = query.order or _natural_order(query)
     numbers = _order_numbers(query, order)
     if driver is not None or query.only is not None:
         return _by_candidates(query, driver, numbers, ordered=ordered)
@@ -141,11 +141,10 @@ def _driver(connection: Connection, query: Query) -> Criterion | None:
     """The criterion that few resources meet, if there is one; references to one thing are taken to be such."""
     if query.only is not None:
         return None
-    selective = [c for c in query.criteria if c.is_selective]
-    for criterion in selective:
-        if criterion.type == "reference" or criterion.parameter == "identifier":
-            return criterion
-    for criterion in selective:
+    certain = _certain(query)
+    if certain is not None:
+        return certain
+    for criterion in (c for c in query.criteria if c.is_selective):
         values = [query.parameters.hash(a.value) for a in criterion.alternatives]
         sql = f"SELECT 1 FROM search_value WHERE parameter = : AND value IN ({marks(values)}) LIMIT :"
         if len(run(connection, sql, (_number(query, criterion.parameter), *values, FEW))) < FEW:
@@ -153,8 +152,15 @@ def _driver(connection: Connection, query: Query) -> Criterion | None:
     return None
 
 
-def _natural_order(query: Query, driver: Criterion | None) -> str:
-    if driver is None and query.only is None:
+def _certain(query: Query) -> Criterion | None:
+    """The criterion that few resources meet however many there are."""
+    return next((c for c in query.criteria if c.is_selective and (c.type == "reference" or c.parameter == "identifier")), None)
+
+
+def _natural_order(query: Query) -> str:
+    """The order where none was asked for. It follows from what was asked alone: were it to follow from how much there is, the order
+    would tell of what the reader does not see, and change from one page to the next."""
+    if query.only is None and _certain(query) is None:
         dated = next((c for c in query.criteria if c.type == "date" and c.missing is None and c.parameter != "_lastUpdated"), None)
         if dated is not None:
             return dated.parameter
