@@ -33,7 +33,7 @@ class Request:
 
     method: str
     path: str
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
@@ -166,7 +166,7 @@ class Asking:
             return replace(main, caller="pharmacy")
         if operation.name in ("list", "list deliveries"):
             return replace(main, query={"patient": "nobody"})
-        unknown = {"id": NOBODY_S if operation.type else "nobody", "number": "999999", "name": "nowhere", "kind": "dream"}
+        unknown = {"id": NOBODY_S if operation.type else "nobody", "number": 999_999, "name": "nowhere", "kind": "dream"}
         name = next(iter(main.values))
         return replace(main, values={**main.values, name: unknown[name]}, before=())
 
@@ -227,9 +227,9 @@ class Asking:
     def _found(self, type_: str) -> str:
         return str(self._got("GET", f"/fhir/r4/{type_}?_count=1")["entry"][0]["resource"]["id"])
 
-    def _deliveries(self) -> dict[str, str]:
+    def _deliveries(self) -> dict[str, int]:
         found = {state: self._got("GET", f"/api/v1/deliveries?ehr=sandbox-epic&state={state}&limit=1") for state in ("delivered", "unsupported")}
-        return {state: str(page["items"][0]["id"]) for state, page in found.items()}
+        return {state: page["items"][0]["id"] for state, page in found.items()}
 
     def _lines(self) -> str:
         """The patient, and a screening with two faults."""

@@ -63,6 +63,14 @@ def test_every_route_is_in_the_document_and_nothing_else(world: World) -> None:
     assert {o.name for o in operations() if o.interface == "api"} == {route.name for route in API_ROUTES}
 
 
+def test_every_call_that_is_shown_is_one_that_the_document_allows() -> None:
+    for operation in operations():
+        for parameter in [p for p in reading.parameters_of(operation) if "example" in p]:
+            assert reading.wrong(parameter["schema"], parameter["example"]) == [], (operation.id, parameter)
+        for type_, content in reading.operation_of(operation).get("requestBody", {}).get("content", {}).items():
+            assert reading.wrong(content["schema"], content["example"]) == [], (operation.id, type_)
+
+
 def test_every_operation_says_what_it_is() -> None:
     for operation in operations():
         told = reading.operation_of(operation)
