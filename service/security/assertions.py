@@ -7,13 +7,17 @@ client's own, the audience is our token endpoint, and an assertion is good for f
 import json
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import requests
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from urllib3.exceptions import HTTPError
 
 from service.errors import ServiceError
 from service.security.clients import Client
@@ -21,7 +25,7 @@ from service.security.clients import Client
 LONGEST = 300  # seconds that an assertion may be good for
 LEEWAY = 30
 JWKS_EVERY = 300
-JWKS_LIMIT = 100_000
+JWKS_LIMIT, JWKS_SECONDS = 100_000, 10
 BRINGS_A_KEY = ("jku", "x5u", "jwk", "x5c")
 
 
@@ -40,39 +44,45 @@ class Assertion:
 
 @dataclass
 class KeySource:
-    """The public keys of clients that give a URL for them, fetched at most every five minutes."""
+    """The public keys of clients that give a URL for them, fetched at most every five minutes, whatever came of it."""
 
-    now: Any = time.monotonic
-    _kept: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    now: Callable[[], float] = time.monotonic
+    fetch: Callable[[str], dict[str, Any] | None] = lambda url: fetched(url)
+    _kept: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
+    _locks: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def keys(self, client: Client) -> dict[str, Any]:
         if client.jwks is not None:
             return client.jwks
         if client.jwks_url is None:
             raise InvalidClient("The client has no keys")
-        with self._lock:
+        with self._locks[client.jwks_url]:  # one slow host keeps nobody else's client waiting
             kept = self._kept.get(client.jwks_url)
             if kept is None or self.now() - kept[0] > JWKS_EVERY:
-                kept = self._kept[client.jwks_url] = (self.now(), _fetched(client.jwks_url))
-            return kept[1]
+                kept = self._kept[client.jwks_url] = (self.now(), self.fetch(client.jwks_url))
+        if kept[1] is None:
+            raise InvalidClient("The client's keys cannot be had")
+        return kept[1]
 
 
-def _fetched(url: str) -> dict[str, Any]:
-    """A key set over https, without redirects, credentials of ours or more than a key set needs."""
+def fetched(url: str) -> dict[str, Any] | None:
+    """A key set over https, without redirects, credentials of ours or more bytes and time than a key set needs; None where it cannot be had."""
     if not url.startswith("https://"):
-        raise InvalidClient("The client's keys have to come over https")
+        return None
+    ends = time.monotonic() + JWKS_SECONDS
+    body = b""
     with requests.Session() as session:
         session.trust_env = False
         try:
             with session.get(url, timeout=(3, 5), allow_redirects=False, stream=True, headers={"Accept": "application/json"}) as answer:
-                body = answer.raw.read(JWKS_LIMIT + 1, decode_content=True)
-                if answer.status_code != 200 or len(body) > JWKS_LIMIT:
-                    raise InvalidClient("The client's keys cannot be had")
-            found = json.loads(body)
-        except (requests.RequestException, ValueError) as error:
-            raise InvalidClient("The client's keys cannot be had") from error
-    return found if isinstance(found, dict) else {}
+                while piece := answer.raw.read1(JWKS_LIMIT + 1 - len(body), decode_content=True):
+                    body += piece
+                    if len(body) > JWKS_LIMIT or time.monotonic() > ends:
+                        return None
+                found = json.loads(body) if answer.status_code == HTTPStatus.OK else None
+        except (requests.RequestException, HTTPError, ValueError):
+            return None
+    return found if isinstance(found, dict) else None
 
 
 def claimed(assertion: str) -> tuple[dict[str, Any], str]:

@@ -5,13 +5,14 @@ database, so that a row that was changed or taken out afterwards shows.
 """
 
 import hmac
+import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from service.store.sql import insert_many
+from service.store.sql import insert_many, lock_name
 from service.store.tables import audit
 
 
@@ -35,30 +36,36 @@ def record(tx: Connection, events: Iterable[Event]) -> None:
         insert_many(tx, "audit", Event._fields, rows)
 
 
-def seal(tx: Connection, key: bytes, limit: int = 1000) -> tuple[int, bytes] | None:
-    """Chains the rows that are not yet sealed, in their order. Returns the last row's number and the head, None if there was none."""
+def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | None:
+    """Chains the rows that are not yet sealed. Returns the last link's number and the head, None if there was none.
+
+    Rows get their numbers before they are committed, so one may turn up late among those that are sealed already: the chain has
+    an order of its own.
+    """
     a = audit.c
+    lock_name(tx, "audit chain")
     rows = tx.execute(select(audit).where(a.chain.is_(None)).order_by(a.num).limit(limit)).all()
     if not rows:
         return None
-    head = tx.execute(select(a.chain).where(a.num < rows[0].num, a.chain.is_not(None)).order_by(a.num.desc()).limit(1)).scalar_one_or_none() or b""
+    last = tx.execute(select(a.link, a.chain).where(a.link.is_not(None)).order_by(a.link.desc()).limit(1)).one_or_none()
+    link, head = (last.link, last.chain) if last is not None else (0, b"")
+    links = []
     for row in rows:
-        head = _link(key, head, row)
-        tx.execute(update(audit).where(a.num == row.num).values(chain=head))
-    return rows[-1].num, head
+        link, head = link + 1, _link(key, head, link + 1, row)
+        links.append({"b_num": row.num, "b_link": link, "b_chain": head})
+    tx.execute(update(audit).where(a.num == bindparam("b_num")).values(link=bindparam("b_link"), chain=bindparam("b_chain")), links)
+    return link, head
 
 
 def verify(connection: Connection, key: bytes) -> Iterator[tuple[int, bool]]:
-    """(number, whether its link holds) of every sealed row, in order."""
-    head = b""
-    for row in connection.execute(select(audit).where(audit.c.chain.is_not(None)).order_by(audit.c.num)):
-        head = _link(key, head, row)
-        holds = hmac.compare_digest(head, row.chain)
+    """(number, whether its link holds) of every sealed row, in the order of the chain."""
+    head, before = b"", 0
+    for row in connection.execute(select(audit).where(audit.c.link.is_not(None)).order_by(audit.c.link)):
+        holds = row.link == before + 1 and hmac.compare_digest(_link(key, head, row.link, row), row.chain)
         yield row.num, holds
-        head = row.chain
+        head, before = row.chain, row.link
 
 
-def _link(key: bytes, head: bytes, row: Any) -> bytes:
-    what = (row.num, row.at, row.client, row.action, row.target, row.patient, row.level, row.status, row.request, row.detail)
-    said = "\x1f".join(map(str, what))
-    return hmac.new(key, head + said.encode(), sha256).digest()
+def _link(key: bytes, head: bytes, link: int, row: Any) -> bytes:
+    what = (link, row.num, row.at, row.client, row.action, row.target, row.patient, row.level, row.status, row.request, row.detail)
+    return hmac.new(key, head + json.dumps(what).encode(), sha256).digest()

@@ -192,9 +192,11 @@ audit = Table(
     Column("status", SmallInteger, nullable=False),
     Column("request", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("chain", LargeBinary, nullable=True),  # set by the sealer
+    Column("link", BigInteger, nullable=True),  # its place in the chain: set by the sealer, as the next is
+    Column("chain", LargeBinary, nullable=True),
     Index("audit_of_patient", "patient", "num"),
-    Index("audit_unsealed", "chain", "num"),
+    Index("audit_unsealed", "num", sqlite_where=text("chain IS NULL"), postgresql_where=text("chain IS NULL")),
+    Index("audit_sealed", "link", unique=True),
 )
 
 target = Table(

@@ -22,11 +22,13 @@ def upgrade() -> None:
     sa.Column('status', sa.SmallInteger(), nullable=False),
     sa.Column('request', sa.Text(), nullable=False),
     sa.Column('detail', sa.Text(), nullable=False),
+    sa.Column('link', sa.BigInteger(), nullable=True),
     sa.Column('chain', sa.LargeBinary(), nullable=True),
     sa.PrimaryKeyConstraint('num')
     )
     op.create_index('audit_of_patient', 'audit', ['patient', 'num'], unique=False)
-    op.create_index('audit_unsealed', 'audit', ['chain', 'num'], unique=False)
+    op.create_index('audit_sealed', 'audit', ['link'], unique=True)
+    op.create_index('audit_unsealed', 'audit', ['num'], unique=False, sqlite_where=sa.text('chain IS NULL'), postgresql_where=sa.text('chain IS NULL'))
     op.create_table('client',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -324,7 +326,8 @@ def downgrade() -> None:
     op.drop_table('disclosure')
     op.drop_table('clock')
     op.drop_table('client')
-    op.drop_index('audit_unsealed', table_name='audit')
+    op.drop_index('audit_unsealed', table_name='audit', sqlite_where=sa.text('chain IS NULL'), postgresql_where=sa.text('chain IS NULL'))
+    op.drop_index('audit_sealed', table_name='audit')
     op.drop_index('audit_of_patient', table_name='audit')
     op.drop_table('audit')
     # ### end Alembic commands ###
