@@ -47,7 +47,7 @@ class KeySource:
     """The public keys of clients that give a URL for them, fetched at most every five minutes, whatever came of it."""
 
     now: Callable[[], float] = time.monotonic
-    fetch: Callable[[str], dict[str, Any] | None] = lambda url: fetched(url)
+    fetch: Callable[[str], dict[str, Any] | None] | None = None  # `fetched`, unless it is given
     _kept: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
     _locks: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
@@ -59,7 +59,7 @@ class KeySource:
         with self._locks[client.jwks_url]:  # one slow host keeps nobody else's client waiting
             kept = self._kept.get(client.jwks_url)
             if kept is None or self.now() - kept[0] > JWKS_EVERY:
-                kept = self._kept[client.jwks_url] = (self.now(), self.fetch(client.jwks_url))
+                kept = self._kept[client.jwks_url] = (self.now(), (self.fetch or fetched)(client.jwks_url))
         if kept[1] is None:
             raise InvalidClient("The client's keys cannot be had")
         return kept[1]
