@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from service.errors import Conflict
+from service.errors import Unprocessable
 from service.store.sql import lock_name
 from service.store.tables import idempotency
 
@@ -18,7 +18,7 @@ class Kept:
 
 
 def find(tx: Connection, client: str, key: str, request: bytes, *, now: int) -> Kept | None:
-    """The answer that was given before. Raises Conflict where the key was used for another request.
+    """The answer that was given before. Raises Unprocessable where the key was used for another request.
 
     On PostgreSQL the key is locked until the end of the transaction: the second of two at once waits for the first.
     """
@@ -29,7 +29,7 @@ def find(tx: Connection, client: str, key: str, request: bytes, *, now: int) -> 
     if row is None:
         return None
     if row.request != request:
-        raise Conflict("This Idempotency-Key was used for another request")
+        raise Unprocessable("This Idempotency-Key was used for another request")
     return Kept(row.status, json.loads(row.headers), row.body)
 
 
