@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from mappings import KINDS, model
 from mappings.disclosure import Level
-from service.store import copies, entities, levels, outbox, targets
+from service.store import clock, copies, entities, levels, outbox, targets
 from service.store.clock import micros
 from service.store.tables import FOREVER, client
 from service.wire import read
@@ -50,15 +50,19 @@ def follow_consents(tx: Connection, patient: int, now: int) -> None:
     everyone = list(readers(tx))
     before = {r.key: levels.level(tx, r.key, patient, r.level, now) for r in everyone}
     rows = [(r.key, since, until, lvl) for r in everyone for since, until, lvl in schedule(consents, r)]
-    levels.set_for_patient(tx, patient, rows)
+    levels.set_for_patient(tx, patient, rows, now)
     owe_what_is_newly_seen(tx, patient, now, before)
 
 
-def follow_reader(tx: Connection, reader: Reader) -> None:
-    """Applies the consents that are already there to a reader that is new."""
+def follow_reader(tx: Connection, reader: Reader, now: int) -> None:
+    """Applies the consents that are already there to a reader that is new.
+
+    The commit clock is locked first: a consent that is written meanwhile is seen here, or sees the new reader.
+    """
+    clock.hold(tx)
     for patient in entities.patients_with(tx, "consent"):
         rows = [(reader.key, since, until, lvl) for since, until, lvl in schedule(_disclosure_consents(tx, patient), reader)]
-        levels.set_for_patient(tx, patient, rows, reader=reader.key)
+        levels.set_for_patient(tx, patient, rows, now, reader=reader.key)
 
 
 def owe_what_is_newly_seen(tx: Connection, patient: int, now: int, before: dict[str, int]) -> None:

@@ -73,7 +73,7 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
         settings["auth"] = {"type": "bearer", "token": seal(tenant, token, found.id)}
     made = Target(**{**found.__dict__, "settings": settings})
     targets.add(tx, made, now)
-    disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role))
+    disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
 
 
 def check_ehr(found: Target) -> None:

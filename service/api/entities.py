@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from mappings import model
 from mappings.datatypes import moment_of
+from mappings.disclosure import Level
 from mappings.kind import Kind
 from mappings.schema import Refused, load
 from service.api import envelope
@@ -16,7 +17,7 @@ from service.api.envelope import JSON, allow, kind_of
 from service.errors import Conflict, Malformed, NotFound, Problems, Stale, Unprocessable
 from service.exchange import Act, Prepared, erase, locked, prepare, publish
 from service.pages import Place, seal, unseal
-from service.store import audit, entities, idempotency
+from service.store import audit, entities, idempotency, levels
 from service.store.clock import micros
 from service.web import Answer, Call, whole
 from service.wire import encode, read
@@ -33,7 +34,7 @@ def replace(call: Call) -> Answer:
     entity = load(kind, body)
     prepared = _prepared(call, kind, entity)
     try:
-        return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=envelope.wants_new(call))
+        return _write(call, kind, entity, lambda act: publish(act, kind, entity, prepared), new=envelope.wants_new(call))
     except Conflict as taken:  # here it is the caller's own condition that does not hold (RFC 9110, 13.1.2)
         raise Stale(taken.detail) from None
 
@@ -47,11 +48,11 @@ def create(call: Call) -> Answer:
     key = call.request.headers.get("Idempotency-Key")
     prepared = _prepared(call, kind, entity)
     if key is None:
-        return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=True)
+        return _write(call, kind, entity, lambda act: publish(act, kind, entity, prepared), new=True)
     if not 1 <= len(key) <= 200 or not key.isprintable():
         raise Malformed("Idempotency-Key: should have 1 to 200 printable characters")
     asked = hashlib.sha256(call.request.path.encode() + b"\n" + encode(raw)).digest()
-    return _write(call, kind, lambda act: publish(act, kind, entity, prepared), new=True, kept=(key, asked))
+    return _write(call, kind, entity, lambda act: publish(act, kind, entity, prepared), new=True, kept=(key, asked))
 
 
 def _prepared(call: Call, kind: Kind, entity: Any) -> Prepared:
@@ -80,14 +81,15 @@ def listed(call: Call) -> Answer:
     place = unseal(call.service.tenant, given["after"], said + call.request.path, not_before=oldest) if "after" in given else Place(0, 0, 0, call.now)
     with call.service.database.reading() as connection:
         patient = _patient(call, connection, given.get("patient"))
-        found = entities.listed(connection, kind.name, patient=patient, since=since, after=(place.value, place.resource), limit=limit + 1)
-        shown = [s for s in found[:limit] if envelope.sees(call, connection, s.patient)]
+        withheld = levels.below(call.who.reader, int(Level.C3), call.now)
+        after = (place.value, place.resource)
+        found = entities.listed(connection, kind.name, patient=patient, since=since, after=after, limit=limit + 1, withheld=withheld)
     headers = {}
     if len(found) > limit:
         last = found[limit - 1]
         token = seal(call.service.tenant, Place(0, last.seq, last.num, call.now), said + call.request.path)
         headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{said + "&" if said else ""}after={token}>; rel="next"'
-    return Answer(200, encode({"items": [envelope.described(s) for s in shown]}), JSON, headers)
+    return Answer(200, encode({"items": [envelope.described(s) for s in found[:limit]]}), JSON, headers)
 
 
 def _asked(call: Call) -> tuple[dict[str, str], int, int]:
@@ -120,7 +122,7 @@ def remove(call: Call) -> Answer:
     """DELETE /api/v1/{kind}/{id}: entered in error; nothing is ever taken out"""
     kind = kind_of(call)
     allow(call, kind, "d")
-    return _write(call, kind, lambda act: erase(act, kind, call.args["id"]))
+    return _write(call, kind, None, lambda act: erase(act, kind, call.args["id"]))
 
 
 def put_item(call: Call) -> Answer:
@@ -178,7 +180,7 @@ def _change_items(call: Call, kind: Kind, field: model.Field, change: Callable[[
         except (Refused, Unprocessable) as refusal:
             raise Unprocessable(problems=list(_of_item(call, field, items, refusal.problems))) from None
 
-    return _write(call, kind, work)
+    return _write(call, kind, None, work)
 
 
 def _of_item(call: Call, field: model.Field, items: list[Any], problems: Problems) -> Iterator[tuple[str, str]]:
@@ -198,18 +200,18 @@ def _named(call: Call, body: Any) -> Any:
     return body
 
 
-def _write(call: Call, kind: Kind, work: Callable[[Act], Any], *, new: bool = False, kept: tuple[str, bytes] | None = None) -> Answer:
+def _write(call: Call, kind: Kind, entity: Any, work: Callable[[Act], Any], *, new: bool = False, kept: tuple[str, bytes] | None = None) -> Answer:
     """One write with its audit row and, where a key was given, its answer, in one transaction."""
     expect = envelope.expected_version(call)
+    key = entity.id if entity is not None else call.args["id"]
 
     def run(tx: Connection) -> Answer:
+        envelope.check_may_write(call, tx, kind, key, getattr(entity, "patient_id", None))
         if kept is not None:
             before = idempotency.find(tx, call.who.client, *kept, now=call.now)
             if before is not None:
                 return Answer(before.status, before.body, JSON, {**before.headers, "Idempotency-Replayed": "true"})
         done = work(Act(call.service.tenant, tx, call.who.client, expect, new))
-        if not envelope.sees(call, tx, done.stored.patient):
-            raise NotFound(f"There is no {kind.name} {done.stored.id}")
         call.patient, call.detail = done.stored.patient, f"{kind.name}/{done.stored.id} version={done.stored.version} changed={done.changed}"
         answer = envelope.written(call, kind, done)
         audit.record(tx, [call.event(f"{call.request.method} {kind.name}", answer.status)])

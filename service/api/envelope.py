@@ -4,15 +4,16 @@ import re
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from mappings import KINDS
 from mappings.disclosure import Level
 from mappings.kind import Kind
-from service.errors import Malformed, NotAllowed, NotFound
+from service.errors import Malformed, NotAllowed, NotFound, Unprocessable
 from service.exchange import Published
 from service.renderings import instant
 from service.security.access import require
-from service.store import levels
+from service.store import entities, levels
 from service.store.entities import Stored
 from service.web import Answer, Call
 from service.wire import encode
@@ -53,6 +54,19 @@ def look_at(call: Call, connection: Any, stored: Stored | None, what: str) -> St
         raise NotFound(f"There is no {what}")
     call.patient, call.level = stored.patient, int(Level.C3)
     return stored
+
+
+def check_may_write(call: Call, tx: Connection, kind: Kind, id: str, patient: str | None = None) -> None:
+    """Answers a write of what is withheld from the caller as if it were not there, before anything is told of it or changed.
+
+    It is asked before the write and not after it: a patient may well deny the clinic's own software, which has to record that.
+    """
+    whose = entities.lock_patient(tx, patient) if patient is not None else None
+    stored = entities.get(tx, kind.name, id)
+    if stored is not None:
+        look_at(call, tx, stored, f"{kind.name} {id[:64]}")
+    if whose is not None and not sees(call, tx, whose.num):
+        raise Unprocessable("The record refers to what it cannot", [("/patientId", f"there is no patient {patient}")])
 
 
 def described(stored: Stored) -> dict[str, Any]:

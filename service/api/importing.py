@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from mappings import KINDS
 from mappings.schema import load
 from service.api import envelope
-from service.errors import Malformed, NotFound, ServiceError, Unprocessable, WrongMediaType, as_service_error
+from service.errors import Malformed, ServiceError, Unprocessable, WrongMediaType, as_service_error
 from service.exchange import Act, publish
 from service.store import audit
 from service.web import Answer, Call
@@ -68,9 +68,8 @@ def _store(call: Call, waiting: list[tuple[int, Any, Any]], reports: dict[int, d
 
 def _one(call: Call, n: int, kind: Any, entity: Any) -> dict[str, Any]:
     def run(tx: Connection) -> dict[str, Any]:
+        envelope.check_may_write(call, tx, kind, entity.id, getattr(entity, "patient_id", None))
         done = publish(Act(call.service.tenant, tx, call.who.client), kind, entity)
-        if not envelope.sees(call, tx, done.stored.patient):
-            raise NotFound(f"There is no {kind.name} {entity.id}")
         call.patient, call.detail = done.stored.patient, f"{kind.name}/{entity.id} version={done.stored.version} changed={done.changed}"
         status = 201 if done.created else 200
         audit.record(tx, [call.event(f"import {kind.name}", status)])

@@ -53,7 +53,7 @@ def add(id: str, name: str | None, level: str, scopes: str, jwks: Path | None, j
             if clients.get(tx, id) is not None:
                 raise show.Failure(f"There is a client {id} already", show.REFUSED)
             clients.add(tx, made, now(service))
-            disclosing.follow_reader(tx, Reader(made.reader, made.level, organisation, role))
+            disclosing.follow_reader(tx, Reader(made.reader, made.level, organisation, role), now(service))
             audit.record(tx, [audit.Event(now(service), "command line", "client add", f"client/{id}", 200, detail=f"{level} {parsed}"[:500])])
 
         service.database.write(work)

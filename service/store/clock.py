@@ -37,6 +37,11 @@ def tick(tx: Connection, now: datetime) -> tuple[int, int]:
     return row.seq, row.at
 
 
+def hold(tx: Connection) -> None:
+    """Keeps every other write from committing until this one does."""
+    tx.execute(select(clock.c.seq) if tx.dialect.name == "sqlite" else select(clock.c.seq).with_for_update())
+
+
 def restores(connection: Connection) -> int:
     """How often a backup was restored into this database."""
     return int(connection.execute(select(clock.c.restores)).scalar_one())

@@ -64,11 +64,16 @@ def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:
 
 
 def not_held(connection: Connection, target: str, patient: int, level: int, types: frozenset[str] | None) -> list[int]:
-    """The patient's resources that this level sees and of which the target does not hold this version."""
+    """The patient's resources that this level sees and of which the target does not hold this version.
+
+    What is gone here is to be told where it is held.
+    """
     r, g, c = resource.c, rendering.c, copy.c
+    another = c.version != g.version
     query = (
         select(r.num).join(rendering, g.resource == r.num).outerjoin(copy, (c.resource == r.num) & (c.target == target))
-        .where(r.patient == patient, g.to_seq == FOREVER, g.lo <= level, g.hi >= level, g.state == THERE, (c.version.is_(None)) | (c.version != g.version))
+        .where(r.patient == patient, g.to_seq == FOREVER, g.lo <= level, g.hi >= level)
+        .where(((g.state == THERE) & (c.version.is_(None) | another)) | ((g.state != THERE) & c.remote_id.is_not(None) & another))
         .order_by(r.num)
     )  # fmt: skip
     if types is not None:

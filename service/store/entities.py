@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, insert, select, tuple_, update
 
 from service.store.sql import lock_name
 from service.store.tables import entity, entity_version
@@ -65,10 +65,16 @@ def of_patient(connection: Connection, patient: int, kinds: Iterable[str]) -> li
     return [_stored(row) for row in rows]
 
 
-def listed(connection: Connection, kind: str, *, patient: int | None, since: int, after: tuple[int, int], limit: int) -> list[Stored]:
-    """A page in the order of change: what changed at or after `since` (microseconds), after the (seq, num) of the page before."""
+def listed(
+    connection: Connection, kind: str, *, patient: int | None, since: int, after: tuple[int, int], limit: int, withheld: Select[tuple[int]]
+) -> list[Stored]:
+    """A page in the order of change: what changed at or after `since` (microseconds), after the (seq, num) of the page before.
+
+    What is of the `withheld` patients takes no room on a page: a page that is not full would tell of it.
+    """
     e = entity.c
     query = select(entity).where(e.kind == kind, tuple_(e.seq, e.num) > after, e.changed_at >= since)
+    query = query.where(e.patient.is_(None) | e.patient.not_in(withheld))
     if patient is not None:
         query = query.where(e.patient == patient)
     return [_stored(row) for row in connection.execute(query.order_by(e.seq, e.num).limit(limit))]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, delete, insert, select
 
 from service.store.resources import chunks
 from service.store.tables import FOREVER, disclosure, timer
@@ -17,20 +17,25 @@ def level(connection: Connection, reader: str, patient: int | None, default: int
     return default if found is None else int(found)
 
 
-def has_exceptions(connection: Connection, reader: str) -> bool:
-    return connection.execute(select(disclosure.c.patient).where(disclosure.c.reader == reader).limit(1)).first() is not None
+def below(reader: str, least: int, now: int) -> Select[tuple[int]]:
+    """The patients for whom consent leaves a reader below a level."""
+    d = disclosure.c
+    return select(d.patient).where(d.reader == reader, d.level < least, d.since <= now, d.until > now)
 
 
-def set_for_patient(tx: Connection, patient: int, rows: Iterable[tuple[str, int, int, int]], *, reader: str | None = None) -> None:
-    """Replaces what consent says of a patient, for all readers or for one: (reader, since, until, level)."""
+def set_for_patient(tx: Connection, patient: int, rows: Iterable[tuple[str, int, int, int]], now: int, *, reader: str | None = None) -> None:
+    """Replaces what consent says of a patient, for all readers or for one: (reader, since, until, level).
+
+    A timer is for what is yet to come: what has begun already was seen to, or its timer is still there.
+    """
     gone = delete(disclosure).where(disclosure.c.patient == patient)
     tx.execute(gone if reader is None else gone.where(disclosure.c.reader == reader))
     values = [{"reader": r, "patient": patient, "since": since, "until": until, "level": lvl} for r, since, until, lvl in rows]
     for chunk in chunks(values):
         tx.execute(insert(disclosure), chunk)
-    moments = {m for v in values for m in (v["since"], v["until"]) if 0 < int(str(m)) < FOREVER}
+    moments = {m for v in values for m in (v["since"], v["until"]) if now < int(str(m)) < FOREVER}
     if reader is None:
-        tx.execute(delete(timer).where(timer.c.patient == patient))
+        tx.execute(delete(timer).where(timer.c.patient == patient, timer.c.at > now))
     known = set(tx.execute(select(timer.c.at).where(timer.c.patient == patient)).scalars())
     if moments - known:
         tx.execute(insert(timer), [{"at": at, "patient": patient} for at in moments - known])
