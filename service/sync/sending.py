@@ -147,7 +147,7 @@ def _send(stream: Stream, batch: Batch) -> None:
 
 def _moved(stream: Stream, batch: Batch) -> bool:
     """Whether the EHR may see more or less of the patient than when the batch was read: then it is read again."""
-    with stream.service.database.glance() as connection:
+    with stream.service.database.reading() as connection:
         return stream.level(connection) != batch.level
 
 

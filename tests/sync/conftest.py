@@ -1,0 +1,109 @@
+"""EHRs that are reached over HTTP, and workers that send to them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.process import started
+from service import operating
+from service.store.clock import micros
+from service.store.targets import Target
+from service.sync.worker import Worker
+from service.wiring import Service
+from tests.conftest import Http
+from tests.sync.small import Small, small
+
+Connect = Callable[..., None]
+CREATE_PEOPLE = {"create_people": True, "private": True}
+
+
+class Sandbox:
+    """The sandbox's EHRs, as their own users and operators see them."""
+
+    def __init__(self, origin: str):
+        self.origin = origin
+        self._http = requests.Session()
+
+    def url(self, persona: str) -> str:
+        return self.origin + {"plain": "/fhir/r4", "epic": "/epic/fhir/r4"}[persona]
+
+    def counts(self, persona: str) -> dict[str, int]:
+        found = self._http.get(f"{self.origin}/_sandbox/counts").json()[persona]
+        return {type_: n["current"] for type_, n in found.items() if n["current"]}
+
+    def versions(self, persona: str) -> int:
+        return sum(n["versions"] for n in self._http.get(f"{self.origin}/_sandbox/counts").json()[persona].values())
+
+    def asked(self, persona: str) -> list[str]:
+        """Method and path of every request but for metadata, the oldest first."""
+        log = self._http.get(f"{self.origin}/_sandbox/log?limit=1000").json()
+        found = [f"{one['method']} {one['path'].removeprefix(self.url(persona).removeprefix(self.origin))}" for one in reversed(log) if one["persona"] == persona]
+        return [one for one in found if one != "GET /metadata"]
+
+    def all(self, persona: str, type_: str) -> list[dict[str, Any]]:
+        found = self._http.get(f"{self.origin}/_sandbox/records/{persona}/{type_}?_count=500").json()
+        return [entry["resource"] for entry in found.get("entry", [])]
+
+    def add(self, persona: str, resource: dict[str, Any]) -> str:
+        """What the EHR's own users write: its id."""
+        answer = self._http.post(f"{self.origin}/_sandbox/records/{persona}/{resource['resourceType']}", json=resource)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def reset(self) -> None:
+        assert self._http.delete(f"{self.origin}/_sandbox").status_code == 204
+
+    def close(self) -> None:
+        self._http.close()
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[str]:
+    with started() as where:
+        yield where
+
+
+@pytest.fixture
+def sandbox(origin: str) -> Iterator[Sandbox]:
+    made = Sandbox(origin)
+    made.reset()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ehr() -> Iterator[Small]:
+    with small() as made:
+        yield made
+
+
+@pytest.fixture
+def connect(service: Service) -> Connect:
+    """Registers an EHR: `connect(name, url, level, ...)`."""
+
+    def connect(name: str, url: str, level: int = 2, *, in_flight: int = 4, **settings: Any) -> None:
+        found = Target(name, url, "4.0.1", level, None, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
+        service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
+
+    return connect
+
+
+@pytest.fixture
+def work(service: Service) -> Callable[[], int]:
+    """Lets a worker send all that is due, and says how many that were."""
+    return lambda: Worker(service).run(until_idle=True)
+
+
+def deliveries(clinic: Http, **wanted: str) -> list[dict[str, Any]]:
+    query = "&".join(f"{name}={value}" for name, value in {"limit": "500", **wanted}.items())
+    reply = clinic.get(f"/api/v1/deliveries?{query}")
+    assert reply.status == 200, reply
+    found: list[dict[str, Any]] = reply.json["items"]
+    return found
+
+
+def states(clinic: Http, **wanted: str) -> Counter[str]:
+    return Counter(one["state"] for one in deliveries(clinic, **wanted))

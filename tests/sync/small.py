@@ -1,0 +1,103 @@
+"""An EHR small enough to be stopped in the middle: it keeps what it is given, and a test can act before it answers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TYPES = ("Patient", "Practitioner", "Organization", "Location", "Encounter", "Observation", "Consent", "MedicationAdministration", "Provenance")
+
+
+@dataclass
+class Small:
+    base: str = ""
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)  # Type/id -> resource
+    writes: list[str] = field(default_factory=list)  # method and type, in order
+    statement: Any = None
+    before: Callable[[str, str], None] = lambda method, path: None
+    answers: Callable[[str, str], tuple[int, dict[str, str]] | None] = lambda method, path: None  # instead of its own
+
+    def of(self, type_: str) -> list[dict[str, Any]]:
+        return [one for name, one in self.kept.items() if name.startswith(f"{type_}/")]
+
+
+@contextmanager
+def small() -> Iterator[Small]:
+    ehr = Small()
+    ehr.statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [
+        {"type": t, "interaction": [{"code": c} for c in ("create", "update", "read", "delete")], "searchParam": [{"name": "identifier"}]} for t in TYPES
+    ]}]}  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            ehr.before(self.command, self.path)
+            instead = ehr.answers(self.command, self.path)
+            if instead is not None:
+                self._say(instead[0], None, instead[1])
+                return
+            way, query = urlsplit(self.path).path.strip("/"), parse_qs(urlsplit(self.path).query)
+            if way == "metadata":
+                self._say(200, ehr.statement)
+            elif self.command == "GET":
+                self._get(way, query)
+            else:
+                self._write(way, json.loads(body) if body else None)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _handle
+
+        def _get(self, way: str, query: dict[str, list[str]]) -> None:
+            if "/" in way:
+                found = ehr.kept.get(way)
+                self._say(200 if found else 404, found)
+                return
+            wanted = query.get("identifier", ["|"])[0].split("|")
+            mine = [one for one in ehr.of(way) if wanted in [[i["system"], i["value"]] for i in one.get("identifier", [])]]
+            self._say(200, {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in mine]})
+
+        def _write(self, way: str, body: dict[str, Any] | None) -> None:
+            ehr.writes.append(f"{self.command} {way.partition('/')[0]}")
+            name = way if self.command != "POST" else f"{way}/r{len(ehr.kept) + 1}"
+            version = str(int(ehr.kept.get(name, {}).get("meta", {}).get("versionId", "0")) + 1)
+            if self.command == "DELETE":
+                ehr.kept.pop(name, None)
+                self._say(204, None)
+                return
+            assert body is not None
+            ehr.kept[name] = {**body, "id": name.partition("/")[2], "meta": {"versionId": version}}
+            self._say(201 if self.command == "POST" else 200, ehr.kept[name], {"Location": f"{ehr.base}/{name}", "ETag": f'W/"{version}"'})
+
+        def _say(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+            said = json.dumps(body).encode() if body is not None else b""
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """A worker that hangs up in the middle is what some tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    ehr.base = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield ehr
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,395 @@
+"""A worker and real EHRs over HTTP: what is owed arrives, once, in order, and no more than the EHR may see."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mappings.references import references_in
+from service import operating
+from service.config import Settings
+from service.store import targets
+from service.store.database import Database
+from service.sync.worker import Worker
+from service.wiring import Service, wire
+from tests.conftest import Clock, Http
+from tests.service.records import consent, dosing, emdr, of_type, patient, people, practitioner, provision, put
+from tests.service.tables import dicts
+from tests.sync.conftest import Connect, Sandbox, deliveries, states
+from tests.sync.small import Small
+
+Work = Callable[[], int]
+EPIC_CREATES = {"AllergyIntolerance", "Condition", "Observation", "Patient", "Procedure", "QuestionnaireResponse"}
+
+
+def seen_at(reader: Any, level: int, types: Any) -> dict[str, int]:
+    """How many resources of each type a reader of a level finds with us."""
+    counts = {type_: reader(level, role="ehr").get(f"/fhir/r4/{type_}?_summary=count").json["total"] for type_ in types}
+    return {type_: n for type_, n in counts.items() if n}
+
+
+def readings(count: int) -> list[dict[str, Any]]:
+    """Readings of the heart rate, each of which is two Observations: a panel and its member."""
+    return [{"id": f"r{n}", "at": f"2026-03-02T10:{n:02}:00+00:00", "hr": 60 + n} for n in range(count)]
+
+
+def types_of(clinic: Http) -> set[str]:
+    return {one["resource"]["type"] for one in deliveries(clinic)}
+
+
+def test_a_whole_pathway_arrives_type_by_type_as_the_level_sees_it(clinic: Http, sandbox: Sandbox, connect: Connect, work: Work, reader: Any, request: Any) -> None:
+    connect("plain", sandbox.url("plain"), 2)
+    connect("epic", sandbox.url("epic"), 1)
+    request.getfixturevalue("pathway")
+    work()
+    assert sandbox.counts("plain") == seen_at(reader, 2, types_of(clinic))
+    assert sandbox.counts("epic") == seen_at(reader, 1, EPIC_CREATES)
+    assert set(states(clinic, ehr="plain")) <= {"delivered", "superseded"}
+    unsupported = {one["resource"]["type"] for one in deliveries(clinic, ehr="epic", state="unsupported")}
+    assert {"Encounter", "MedicationAdministration", "CarePlan", "Practitioner"} <= unsupported and not unsupported & {"Observation", "Patient", "Procedure"}
+    assert "waiting" not in states(clinic, ehr="epic")
+    ours, theirs = (
+        Counter((type_, path) for type_ in sandbox.counts("plain") for one in of(type_) for path, to, _ in references_in(one) if "reference" not in to)
+        for of in (lambda type_: reader(2, role="ehr").found(f"/fhir/r4/{type_}?_count=500"), lambda type_: sandbox.all("plain", type_))
+    )
+    assert ours == theirs
+    there = sandbox.versions("plain") + sandbox.versions("epic")
+    assert work() == 0 and sandbox.versions("plain") + sandbox.versions("epic") == there
+
+
+@pytest.fixture
+def arrived(clinic: Http, ehr: Small, connect: Connect, work: Work) -> Iterator[Http]:
+    """A patient's two visits, which a small EHR holds."""
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(2)))
+    put(clinic, "emdr-procedures", emdr())
+    work()
+    assert set(states(clinic)) <= {"delivered", "superseded", "unsupported"}, deliveries(clinic)
+    ehr.writes.clear()
+    return clinic
+
+
+def test_a_change_arrives_as_an_update_and_what_did_not_change_is_not_sent(arrived: Http, ehr: Small, work: Work) -> None:
+    put(arrived, "patients", patient(gender="other"))
+    work()
+    assert [one for one in ehr.writes if one != "PUT Provenance"] == ["PUT Patient"]
+    assert [one["gender"] for one in ehr.of("Patient")] == ["other"]
+
+
+def test_an_item_that_is_taken_away_is_entered_in_error_there(arrived: Http, ehr: Small, work: Work) -> None:
+    assert arrived.delete("/api/v1/dosing-encounters/dose/observations/r0").status == 200
+    work()
+    assert Counter(one["status"] for one in ehr.of("Observation")) == {"entered-in-error": 2, "final": 2}
+    assert arrived.delete("/api/v1/dosing-encounters/dose").status in (200, 204)
+    work()
+    assert {one["status"] for one in ehr.of("Observation")} == {"entered-in-error"}
+    assert [one["status"] for one in ehr.of("Encounter")].count("entered-in-error") == 1
+
+
+def test_what_is_deleted_and_comes_back_is_created_again(arrived: Http, ehr: Small, work: Work) -> None:
+    provenance = len(ehr.of("Provenance"))
+    assert arrived.delete("/api/v1/dosing-encounters/dose").status in (200, 204)
+    work()
+    assert len(ehr.of("Provenance")) < provenance and "DELETE Provenance" in ehr.writes
+    put(arrived, "dosing-encounters", dosing())
+    work()
+    assert states(arrived)["waiting"] == 0 and len(ehr.of("Provenance")) == provenance
+
+
+def test_a_paused_ehr_is_sent_nothing_until_it_is_resumed(arrived: Http, ehr: Small, work: Work, service: Service) -> None:
+    service.database.write(lambda tx: operating.pause(tx, "small", paused=True))
+    put(arrived, "patients", patient(gender="other"))
+    assert work() == 0 and ehr.writes == []
+    service.database.write(lambda tx: operating.pause(tx, "small", paused=False))
+    work()
+    assert "PUT Patient" in ehr.writes
+
+
+def test_an_ehr_that_is_paused_in_the_middle_is_sent_no_further_batch(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(20)))
+    ehr.before = lambda method, path: service.database.write(lambda tx: operating.pause(tx, "small", paused=True)) if path.startswith("/Observation") else None
+    work()
+    assert 0 < len(ehr.of("Observation")) <= 25 and states(clinic)["waiting"] >= 15
+    ehr.before = lambda method, path: None
+    service.database.write(lambda tx: operating.pause(tx, "small", paused=False))
+    work()
+    assert len(ehr.of("Observation")) == 40
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("30", 30), ("0.5", 1), ("99999", 300), (None, 10)])
+def test_an_ehr_that_asks_us_to_wait_is_left_alone_and_no_attempt_is_counted(
+    arrived: Http, ehr: Small, work: Work, clock: Clock, said: str | None, seconds: int
+) -> None:
+    put(arrived, "patients", patient(gender="other"))
+    put(arrived, "practitioners", practitioner(active=False))
+    ehr.answers = lambda method, path: (429, {"Retry-After": said} if said else {}) if method == "PUT" else None
+    work()
+    assert states(arrived)["waiting"] >= 2 and {one["attempts"] for one in deliveries(arrived, state="waiting")} == {0}
+    ehr.answers = lambda method, path: None
+    clock.forward(seconds=seconds - 0.01)
+    assert work() == 0
+    clock.forward(seconds=0.02)
+    assert work() >= 2 and states(arrived)["waiting"] == 0
+
+
+def test_an_ehr_that_keeps_failing_is_left_alone_longer_and_longer(arrived: Http, ehr: Small, work: Work, clock: Clock, database: Database) -> None:
+    ehr.answers = lambda method, path: (500, {}) if method == "PUT" else None
+    for n in range(7):
+        put(arrived, "practitioners", practitioner(f"p{n}"))
+        put(arrived, "patients", patient(gender=("other", "male")[n % 2]))
+        ehr.answers = lambda method, path: (500, {}) if method in ("PUT", "POST") else None
+        work()
+        clock.forward(seconds=301)
+    [target] = dicts(database, "target")
+    assert target["failures"] >= 7 and target["snoozed_until"] > 0
+    ehr.answers = lambda method, path: None
+    clock.forward(seconds=301)
+    work()
+    assert states(arrived)["waiting"] == 0 and dicts(database, "target")[0]["failures"] == 0
+
+
+def test_what_was_refused_is_parked_with_the_ehrs_words_and_sent_again_when_replayed(arrived: Http, ehr: Small, work: Work) -> None:
+    put(arrived, "patients", patient(gender="other"))
+    ehr.answers = lambda method, path: (422, {}) if method == "PUT" and path.startswith("/Patient") else None
+    work()
+    [parked] = deliveries(arrived, state="parked")
+    assert (parked["resource"]["type"], parked["reason"], parked["attempts"]) == ("Patient", "The EHR refuses it (422)", 1)
+    ehr.answers = lambda method, path: None
+    assert arrived.post(f"/api/v1/deliveries/{parked['id']}/replay").status in (200, 202)
+    work()
+    again = deliveries(arrived, type="Patient")[0]
+    assert arrived.get(f"/api/v1/deliveries/{again['id']}").json["replays"] == parked["id"]
+    assert again["state"] == "delivered" and arrived.get(f"/api/v1/deliveries/{parked['id']}").json["state"] == "superseded"
+
+
+def test_what_was_cancelled_is_not_sent_until_it_changes(arrived: Http, ehr: Small, work: Work) -> None:
+    put(arrived, "patients", patient(gender="other"))
+    for one in deliveries(arrived, state="waiting"):
+        assert arrived.post(f"/api/v1/deliveries/{one['id']}/cancel").status == 200
+    assert work() == 0 and ehr.writes == []
+    put(arrived, "patients", patient(gender="male"))
+    work()
+    assert [one["gender"] for one in ehr.of("Patient")] == ["male"]
+
+
+def test_what_waits_for_something_that_was_given_up_ends_visibly(clinic: Http, ehr: Small, connect: Connect, work: Work) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing())
+    ehr.answers = lambda method, path: (422, {}) if method == "POST" and path.startswith("/Patient") else None
+    work()
+    held_back = {one["resource"]["type"] for one in deliveries(clinic, state="waiting")}
+    assert "Encounter" in held_back and {one["reason"] for one in deliveries(clinic, state="waiting")} == {"Waits for what it refers to"}
+    [parked] = deliveries(clinic, state="parked")
+    assert clinic.post(f"/api/v1/deliveries/{parked['id']}/cancel").status == 200
+    work()
+    assert states(clinic)["waiting"] == 0
+    assert "Encounter.subject refers to a Patient that this EHR neither holds nor is owed" in {one["reason"] for one in deliveries(clinic, state="parked")}
+
+
+def test_people_who_may_not_be_created_are_linked_and_then_all_that_waited_arrives(
+    clinic: Http, sandbox: Sandbox, connect: Connect, work: Work, service: Service
+) -> None:
+    connect("plain", sandbox.url("plain"), 2, create_people=False)
+    people(clinic)
+    visit = of_type(put(clinic, "dosing-encounters", dosing(participants=[{"practitioner": "dr-shah", "function": "prescriber"}])), "Encounter")
+    work()
+    assert set(sandbox.counts("plain")) <= {"Provenance"}  # which refers to whom it is about weakly
+    assert {one["resource"]["type"] for one in deliveries(clinic, state="parked")} == {"Patient", "Practitioner", "Organization", "Location"}
+    theirs = {type_: sandbox.add("plain", {"resourceType": type_, "name": [{"family": "Theirs"}]}) for type_ in ("Patient", "Practitioner")}
+    service.database.write(lambda tx: operating.link(service.tenant, tx, "plain", "Patient/ann", theirs["Patient"]))
+    work()
+    [there] = sandbox.all("plain", "Encounter")
+    assert there["subject"]["reference"] == f"Patient/{theirs['Patient']}" and "reference" not in there["participant"][0]["individual"]
+    service.database.write(lambda tx: operating.link(service.tenant, tx, "plain", "Practitioner/dr-shah", theirs["Practitioner"]))
+    work()
+    [there] = sandbox.all("plain", "Encounter")
+    assert there["participant"][0]["individual"]["reference"] == f"Practitioner/{theirs['Practitioner']}" and there["meta"]["versionId"] == "2"
+    put(clinic, "patients", patient(gender="other"))
+    work()
+    assert [(one["name"], one["meta"]["versionId"]) for one in sandbox.all("plain", "Patient")] == [([{"family": "Theirs"}], "1")]
+    assert visit.startswith("Encounter/")
+
+
+def test_a_consent_between_owing_and_sending_is_obeyed(clinic: Http, ehr: Small, connect: Connect, work: Work) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(1)))
+    put(clinic, "consents", consent(provisions=[provision("deny", "C0", role="ehr")]))
+    work()
+    assert ehr.of("Patient") == ehr.of("Encounter") == ehr.of("Observation") == []
+    assert {one["resource"]["type"] for one in deliveries(clinic, state="cancelled")} >= {"Patient", "Encounter", "Observation"} and states(clinic)["waiting"] == 0
+
+
+def test_a_consent_that_comes_while_a_batch_is_under_way_is_obeyed_from_the_next_resource_on(clinic: Http, ehr: Small, connect: Connect, work: Work) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(12)))
+    denied = []
+
+    def deny(method: str, path: str) -> None:
+        if method == "POST" and path == "/Observation" and len(ehr.of("Observation")) == 3 and not denied:
+            denied.append(put(clinic, "consents", consent(provisions=[provision("deny", "C0", role="ehr")])))
+
+    ehr.before = deny
+    work()
+    assert denied and len(ehr.of("Observation")) == 4  # the one that was on its way
+    assert states(clinic)["waiting"] == 0
+
+
+def test_a_reference_that_resolves_while_it_is_sent_as_a_logical_one_is_sent_again(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
+    connect("small", ehr.base, 1)
+    ehr.answers = lambda method, path: (429, {"Retry-After": "1"}) if path.startswith("/Practitioner") else None
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(participants=[{"practitioner": "dr-shah", "function": "prescriber"}]))
+    met = threading.Event()
+
+    def meet(method: str, path: str) -> None:
+        if method == "POST" and path == "/Encounter" and not met.is_set():
+            met.set()
+            ehr.answers = lambda method, path: None
+            Worker(service).run(until_idle=True)  # another worker brings the practitioner there meanwhile
+
+    ehr.before = meet
+    for _ in range(3):
+        service.tenant.now.forward(seconds=2)  # type: ignore[attr-defined]
+        work()
+    [there] = ehr.of("Encounter")
+    assert met.is_set() and there["participant"][0]["individual"]["reference"].startswith("Practitioner/r")
+
+
+def test_a_worker_that_lost_its_lease_in_the_middle_writes_nothing_and_sends_nothing_more(
+    clinic: Http, ehr: Small, connect: Connect, service: Service, clock: Clock, database: Database
+) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(1)))
+    taken = threading.Event()
+
+    def take(method: str, path: str) -> None:
+        if method == "POST" and path == "/Patient" and not taken.is_set():
+            taken.set()
+            clock.forward(seconds=31)  # the first worker was stopped for longer than its lease
+            Worker(service).run(until_idle=True)
+
+    ehr.before = take
+    Worker(service, threads=1).run(until_idle=True)
+    assert taken.is_set()
+    assert (len(ehr.of("Encounter")), len(ehr.of("Observation"))) == (1, 2)
+    held = [row for row in dicts(database, "copy") if row["target"] == "small"]
+    assert len({row["resource"] for row in held}) == len(held) and states(clinic)["waiting"] == states(clinic)["sending"] == 0
+
+
+def test_a_worker_that_is_told_to_stop_settles_what_it_sends_and_gives_the_rest_back(
+    clinic: Http, ehr: Small, connect: Connect, service: Service, database: Database
+) -> None:
+    connect("small", ehr.base, 1, in_flight=1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(9)))
+    worker = Worker(service)
+
+    def stop(method: str, path: str) -> None:
+        if path == "/Observation":
+            worker.stop()
+
+    ehr.before = stop
+    worker.run()
+    assert len(ehr.of("Observation")) <= 1 and states(clinic)["sending"] == 0 and states(clinic)["waiting"] >= 8
+    assert {row["lease_until"] for row in dicts(database, "stream")} == {0} and dicts(database, "worker") == []
+    assert not any(row["unsure"] for row in dicts(database, "delivery") if row["state"] == "waiting" and row["attempts"] == 0)
+    Worker(service).run(until_idle=True)
+    assert len(ehr.of("Observation")) == 18 and states(clinic)["waiting"] == 0
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_workers_side_by_side_send_everything_once_and_one_of_them_a_stream(
+    clinic: Http, sandbox: Sandbox, connect: Connect, settings: Settings, database: Database, reader: Any, clock: Clock, count: int
+) -> None:
+    connect("plain", sandbox.url("plain"), 2)
+    names = [f"p{n}" for n in range(6)]
+    people(clinic, *names)
+    for name in names:
+        put(clinic, "dosing-encounters", dosing(name, name, observations=readings(1)))
+    begun = datetime.now(UTC)
+    services = [wire(settings, lambda: clock.at + (datetime.now(UTC) - begun)) for _ in range(count)]
+    threads = [threading.Thread(target=Worker(one, threads=2).run, kwargs={"until_idle": True}) for one in services]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    Worker(services[0]).run(until_idle=True)
+    for one in services:
+        one.close()
+    assert sandbox.counts("plain") == seen_at(reader, 2, types_of(clinic))
+    assert states(clinic)["waiting"] == states(clinic)["parked"] == 0
+    assert overlapping(database) == []
+
+
+def overlapping(database: Database) -> list[tuple[int, int]]:
+    """Streams in which a batch began before the one before it had ended."""
+    stream_of = {row["num"]: row["stream"] for row in dicts(database, "delivery")}
+    batches: dict[int, dict[int, int]] = defaultdict(dict)  # stream -> end -> begin
+    for row in dicts(database, "attempt"):
+        begun = batches[stream_of[row["delivery"]]]
+        begun[row["ended_at"]] = min(row["at"], begun.get(row["ended_at"], row["at"]))
+    return [(stream, end) for stream, begun in batches.items() for end, later in zip(sorted(begun), sorted(begun)[1:], strict=False) if begun[later] < end]
+
+
+def test_an_ehr_that_is_added_to_a_full_database_is_owed_what_changes_from_then_on(pathway: Http, ehr: Small, connect: Connect, work: Work) -> None:
+    connect("small", ehr.base, 2)
+    assert work() == 0 and deliveries(pathway) == []
+    person = pathway.get("/api/v1/patients/ann").json["entity"]
+    put(pathway, "dosing-encounters", dosing("later"))
+    work()
+    assert states(pathway)["waiting"] == 0 and states(pathway)["parked"] >= 1
+    put(pathway, "patients", person | {"gender": "other"})
+    for one in deliveries(pathway, state="parked"):
+        pathway.post(f"/api/v1/deliveries/{one['id']}/replay")
+    work()
+    assert len(ehr.of("Patient")) == 1 and states(pathway)["parked"] == states(pathway)["waiting"] == 0
+
+
+@pytest.mark.parametrize("statement", [
+    {"resourceType": "CapabilityStatement", "rest": 5}, {"resourceType": "CapabilityStatement", "rest": [{"resource": [{"type": "Patient", "interaction": "create"}]}]},
+])  # fmt: skip
+def test_an_ehr_whose_statement_has_the_wrong_shape_takes_nothing(clinic: Http, ehr: Small, connect: Connect, work: Work, statement: Any) -> None:
+    ehr.statement = statement
+    connect("small", ehr.base, 1)
+    people(clinic)
+    work()
+    assert set(states(clinic)) == {"unsupported"} and ehr.writes == []
+
+
+@pytest.mark.parametrize("statement", [None, [], "none", {"resourceType": "Patient"}])
+def test_an_ehr_that_does_not_say_what_it_can_do_is_asked_again_later(clinic: Http, ehr: Small, connect: Connect, work: Work, clock: Clock, statement: Any) -> None:
+    good, ehr.statement = ehr.statement, statement
+    connect("small", ehr.base, 1)
+    people(clinic)
+    assert work() == 0
+    assert set(states(clinic)) == {"waiting"} and {one["attempts"] for one in deliveries(clinic)} == {0}
+    ehr.statement = good
+    clock.forward(seconds=16)
+    work()
+    assert set(states(clinic)) <= {"delivered", "superseded"}
+
+
+def test_an_ehr_that_is_removed_in_the_middle_is_sent_nothing_more(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service, clock: Clock) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(20)))
+
+    def remove(method: str, path: str) -> None:
+        if path.startswith("/Observation"):
+            service.database.write(lambda tx: targets.change(tx, "small", removed_at=1))
+
+    ehr.before = remove
+    work()
+    sent = len(ehr.of("Observation"))
+    clock.forward(seconds=3600)
+    assert sent <= 25 and work() == 0 and len(ehr.of("Observation")) == sent
