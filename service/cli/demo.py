@@ -71,7 +71,7 @@ def _free(port: int) -> bool:
 @contextmanager
 def _processes(made: Demo) -> Iterator[None]:
     """The three processes, each with its log; stopped together, the worker first, so that it can settle what it sends."""
-    made.directory.mkdir(parents=True, exist_ok=True)
+    demo_setup.begin(made)
     command = [sys.executable, "-m", "service.cli.run"]
     started: list[tuple[str, subprocess.Popen[bytes]]] = []
     try:

@@ -19,6 +19,8 @@ from service.store.targets import Target
 from service.wiring import Service, wire
 
 A_DAY = 86_400
+# Resource ids follow from it: those in openapi.yaml are there in the demo too.
+SECRET = "the secret of the examples, which is no secret"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,17 @@ class Demo:
     def key(self) -> Path:
         return self.directory / "ehr-key.json"
 
+    @property
+    def secret(self) -> Path:
+        return self.directory / "secret"
+
     def token(self, caller: str) -> Path:
         return self.directory / f"{caller}.token"
 
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "PATHWAY_FHIR_DATABASE_URL": f"sqlite:///{self.directory / 'pathway.db'}", "PATHWAY_FHIR_SECRET_FILE": str(self.directory / "secret"),
+            "PATHWAY_FHIR_DATABASE_URL": f"sqlite:///{self.directory / 'pathway.db'}", "PATHWAY_FHIR_SECRET_FILE": str(self.secret),
             "PATHWAY_FHIR_PORT": str(self.port), "PATHWAY_FHIR_PUBLIC_URL": self.base, "PATHWAY_FHIR_OUTBOUND_PRIVATE": "true",
         }  # fmt: skip
 
@@ -75,7 +81,14 @@ class Demo:
         return made
 
     def settings(self) -> Settings:
-        return Settings(database_url=self.environment["PATHWAY_FHIR_DATABASE_URL"], secret_file=self.directory / "secret", outbound_private=True)
+        return Settings(database_url=self.environment["PATHWAY_FHIR_DATABASE_URL"], secret_file=self.secret, outbound_private=True)
+
+
+def begin(made: Demo) -> None:
+    """Makes the demo's directory and its secret, where they are not there yet."""
+    made.directory.mkdir(parents=True, exist_ok=True)
+    if not made.secret.exists():
+        _private(made.secret, SECRET)
 
 
 def prepare(made: Demo) -> None:

@@ -104,8 +104,7 @@ EXPANDED: dict[str, Callable[[Route], Iterator[Operation]]] = {
     ),
     "create": _each(
         "create{}", "Create a record of kind {}", "c", parameters=(p.IDEMPOTENCY_KEY, p.IF_MATCH), body=lambda kind: _body(ref(name_of(kind))),
-        replies=lambda kind: _written(kind, 201), errors=lambda kind: (*WRITES, 409, *(_missing(kind) if kind.name != "patient" else ())),
-        own=lambda kind: (409, 412, 422, *(_missing(kind) if kind.name != "patient" else ())),
+        replies=lambda kind: _written(kind, 201), errors=(*WRITES, 409), own=(409, 412, 422),
     ),
     "preview": _each(
         "preview{}", "See what a record of kind {} would become at each level; nothing is stored", "r", body=lambda kind: _body(ref(name_of(kind))),

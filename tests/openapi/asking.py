@@ -162,7 +162,7 @@ class Asking:
     def _404(self, operation: Operation, main: Request) -> Request:
         if operation.interface == "site":
             return replace(main, service="without metrics")
-        if operation.name in ("create", "put"):
+        if operation.name == "put":
             return replace(main, caller="pharmacy")
         if operation.name in ("list", "list deliveries"):
             return replace(main, query={"patient": "nobody"})

@@ -27,6 +27,7 @@ from sandbox.records import Records
 from sandbox.rest import Ehr
 from service import logs, operating
 from service.app import create_app
+from service.cli.demo_setup import SECRET
 from service.config import Settings
 from service.security import clients
 from service.security.access import Gate
@@ -44,7 +45,6 @@ from service.wiring import Service, wire
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pathway"
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
-SECRET = "the secret of the examples, which is no secret"
 REQUEST_ID = "example"
 SANDBOX = "http://127.0.0.1:8001"
 EVERYTHING = f"system/*.cruds {OPERATE}"
