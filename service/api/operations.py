@@ -11,7 +11,7 @@ from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
 from service.errors import Conflict, Malformed, NotFound
 from service.security.access import require_operator
-from service.store import audit, deliveries, entities, outbox, targets
+from service.store import audit, deliveries, entities, levels, outbox, targets
 from service.store.deliveries import Delivery, Filter
 from service.web import Answer, Call, whole
 from service.wire import encode
@@ -25,7 +25,7 @@ def listed(call: Call) -> Answer:
     wanted = dict(call.request.args.items())
     with call.service.database.reading() as connection:
         found = deliveries.listed(connection, _filter(call, connection, wanted))
-    return _page(call, found, wanted)
+        return _page(call, found, wanted, [_described(call, connection, d) for d in found])
 
 
 def of_entity(call: Call) -> Answer:
@@ -46,9 +46,9 @@ def one(call: Call) -> Answer:
     require_operator(call.who)
     with call.service.database.reading() as connection:
         found = deliveries.one(connection, _number(call))
-    if found is None:
-        raise NotFound(f"There is no delivery {call.args['number'][:20]}")
-    return Answer(200, encode(operating.described(found, words=_words(call))), JSON)
+        if found is None:
+            raise NotFound(f"There is no delivery {call.args['number'][:20]}")
+        return Answer(200, encode(_described(call, connection, found)), JSON)
 
 
 def replay(call: Call) -> Answer:
@@ -65,7 +65,7 @@ def _changed(call: Call, action: str) -> Answer:
     require_operator(call.who)
     number = _number(call)
 
-    def work(tx: Connection) -> Delivery:
+    def work(tx: Connection) -> dict[str, Any]:
         done = (deliveries.replay if action == "replay" else deliveries.cancel)(tx, [number], call.now)
         found = deliveries.one(tx, number)
         if found is None:
@@ -74,11 +74,11 @@ def _changed(call: Call, action: str) -> Answer:
             states = "parked, unsupported or cancelled" if action == "replay" else "waiting, parked or unsupported"
             raise Conflict(f"Delivery {number} is {found.state}; what can be done this with is {states}")
         audit.record(tx, [call.event(f"{action} delivery", 200)])
-        return found
+        return _described(call, tx, found)
 
     found = call.service.database.write(work)
     call.audited = True
-    return Answer(200, encode(operating.described(found, words=_words(call))), JSON)
+    return Answer(200, encode(found), JSON)
 
 
 def ehrs(call: Call) -> Answer:
@@ -131,6 +131,8 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
     for name, most in (("limit", call.service.settings.page_limit), ("before", 2**53)):
         if name in given and whole(given[name], 1, most) is None:
             problems.append((name, f"should be from 1 to {most}"))
+    if "reason" in given and call.who.level < Level.C3:
+        problems.append(("reason", "is for a client of level C3, who may read what is looked for here"))
     if problems:
         raise Malformed("The query cannot be carried out", problems)
     patient = None
@@ -138,15 +140,16 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
         patient = envelope.look_at(call, connection, entities.get(connection, "patient", given["patient"]), f"patient {given['patient'][:64]}").num
     limit = int(given.get("limit", call.service.settings.page_size))
     before = int(given["before"]) if "before" in given else None
-    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit)
+    withheld = levels.below(call.who.reader, int(Level.C3), call.now) if "reason" in given else None
+    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit, withheld)
 
 
-def _page(call: Call, found: list[Delivery], given: dict[str, str]) -> Answer:
+def _page(call: Call, found: list[Delivery], given: dict[str, str], items: list[dict[str, Any]]) -> Answer:
     headers = {}
     if len(found) == int(given.get("limit", call.service.settings.page_size)):
         query = urlencode({**given, "before": str(found[-1].num)})
         headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{query}>; rel="next"'
-    return Answer(200, encode({"items": [operating.described(d, words=_words(call)) for d in found]}), JSON, headers)
+    return Answer(200, encode({"items": items}), JSON, headers)
 
 
 def _number(call: Call) -> int:
@@ -156,5 +159,6 @@ def _number(call: Call) -> int:
     return found
 
 
-def _words(call: Call) -> bool:
-    return call.who.level >= Level.C3
+def _described(call: Call, connection: Connection, found: Delivery) -> dict[str, Any]:
+    """A delivery, with the EHR's own words for who sees all of the patient: they may repeat what was sent."""
+    return operating.described(found, words=envelope.sees(call, connection, found.patient))

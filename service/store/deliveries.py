@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from service.store import copies
 from service.store.outbox import CANCELLED, PARKED, UNSUPPORTED, WAITING, owe, touch
@@ -26,6 +26,7 @@ class Filter:
     reason: str | None = None
     before: int | None = None
     limit: int = 50
+    withheld: Select[tuple[int]] | None = None  # patients whose deliveries are left out
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def listed(connection: Connection, wanted: Filter) -> list[Delivery]:
         query = query.where(d.state.in_(wanted.states))
     if wanted.reason:
         query = query.where(d.reason.contains(wanted.reason, autoescape=True))
+    if wanted.withheld is not None:
+        query = query.where(r.patient.is_(None) | r.patient.not_in(wanted.withheld))
     if wanted.before is not None:
         query = query.where(d.num < wanted.before)
     return [_delivery(row) for row in connection.execute(query)]
