@@ -4,7 +4,7 @@
 | --------------------------------------------------------- | --------------------------------------------------- | ----- |
 | id, patientId                                             | CarePlan.identifier; .subject                       | C0    |
 | status, title, period, author                             | CarePlan.status, .title, .period, .author           | C1    |
-| pathwayId                                                 | CarePlan extension workflow-episodeOfCare           | C1    |
+| pathwayId                                                 | CarePlan extension; repeated by sessions' Encounters | C1    |
 | crisisPlanRef, reviewDate                                 | CarePlan extensions                                 | C1    |
 | goals                                                     | Goal; its text is C2                                | C1-C2 |
 | smallExperiments                                          | Task                                                | C2    |
@@ -28,7 +28,7 @@ from mappings.medication import PractitionerKey
 from mappings.model import SCORE, Between, Key, Label, Narrative, Text, To, record
 from mappings.parts import component, follows, iso, own_each, practitioner, recorded, subject
 from mappings.readings import observation
-from mappings.shape import Refers, derived, key
+from mappings.shape import Refers, Writing, derived, key
 from mappings.visit import Status, StatusMark, VisitStatus, attended_by, visit_shape
 
 PLAN_STATUS = table("http://hl7.org/fhir/request-status", {
@@ -136,10 +136,14 @@ class IntegrationCarePlan:
     journal: C3[Narrative | None] = None
 
 
+def _episode(_it: Any, of: Writing) -> Any:
+    return of.entity.pathway_id and of.ids.reference("EpisodeOfCare", "pathway", of.entity.pathway_id, "episode")
+
+
 def _session() -> Resource:
     return Resource("Encounter", "session", "Integration session", plain="Visit", over="sessions", since=Level.C0, shape=visit_shape(
         "integration", Status(ATTENDANCE, "attendance"), mark=StatusMark(ATTENDANCE, "attendance", None),
-        participants=[attended_by("clinician")],
+        episode=derived("the plan's `pathwayId`", _episode), participants=[attended_by("clinician")],
     ))
 
 
