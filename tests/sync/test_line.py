@@ -15,7 +15,7 @@ from tests.sync.scripted import drips, resets, says, scripted
 from tests.sync.test_rest import NEITHER, Refused, Unsure, copy, ready
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
-WHOLE = OK + b"Content-Length: 2\r\n\r\n{}"
+WHOLE = OK + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}"  # else a call may meet the end of the one before it
 
 
 def line(seconds: float = 5, *, private: bool = True) -> Line:
