@@ -342,7 +342,8 @@ def test_any_header_may_have_any_value(world: World, value: str) -> None:
             reply = call(world, method, path, body, **{name: value})
             if reply.status_code not in (200, 304):
                 is_refused(reply, 400, 406, 409, 412)
-            assert "evil" not in reply.data.decode() and reply.headers["X-Request-ID"].isascii()
+            said = gzip.decompress(reply.data) if reply.headers.get("Content-Encoding") == "gzip" else reply.data  # `*` takes that too
+            assert b"evil" not in said and reply.headers["X-Request-ID"].isascii()
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "bearer x", "Basic eDp5", "Bearer " + "x" * 50_000, "Bearer a b", "Bearer \u00e9", "Bearer \xff", "Digest x"], ids=shown)
