@@ -16,7 +16,7 @@ from mappings import KINDS, model
 from mappings.findings import Finding
 from mappings.kind import Kind
 from mappings.rules import findings
-from mappings.rules.rule import around, dependents, looks_at
+from mappings.rules.rule import around, decider_of, dependents, looked_at, looks_at
 from service import disclosing, references, renderings
 from service.errors import Conflict, NotFound, Stale
 from service.renderings import text_of
@@ -84,8 +84,9 @@ def prepare(tenant: Tenant, connection: Connection, kind: Kind, entity: Any) -> 
     act = Act(tenant, connection, "")
     others = _read(act, patient, set(looks_at(kind.name))) if patient is not None else []
     others = [other for other in others if (other[0], other[2].id) != (kind.name, entity.id)]
+    others += _deciders(act, [entity])
     found = _judged(act, kind, entity, others)
-    return Prepared(_basis(kind, others), found, renderings.rendered(tenant, kind, entity, found))
+    return Prepared(_basis(kind, entity, others), found, renderings.rendered(tenant, kind, entity, found))
 
 
 def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None) -> Published:
@@ -101,8 +102,8 @@ def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None)
     document = encode(model.document_of(entity))
     if stored is not None and not stored.erased and stored.document == document:
         return Published(stored, False, False, _yielded(act, stored))
-    others = _others(act, kind, entity.id, patient)
-    if prepared is None or prepared.looked_at != _basis(kind, others):
+    others = [*_others(act, kind, entity.id, patient), *_deciders(act, [entity])]
+    if prepared is None or prepared.looked_at != _basis(kind, entity, others):
         found = _judged(act, kind, entity, others)
         prepared = Prepared(frozenset(), found, renderings.rendered(act.tenant, kind, entity, found))
     outward = _outward(act, kind, entity, stored, prepared)
@@ -153,7 +154,8 @@ def _others(act: Act, kind: Kind, key: str, patient: Stored | None) -> Others:
     found = _read(act, patient, {*looks_at(kind.name), *dependents(kind.name)})
     followers = {name for name, _, _ in found} & set(dependents(kind.name))
     found += _read(act, patient, {k for follower in followers for k in looks_at(follower)} - {*looks_at(kind.name), *dependents(kind.name)})
-    return [(name, stored, entity) for name, stored, entity in found if (name, entity.id) != (kind.name, key)]
+    others = [(name, stored, entity) for name, stored, entity in found if (name, entity.id) != (kind.name, key)]
+    return others + _deciders(act, [entity for _, _, entity in others])
 
 
 def _read(act: Act, patient: Stored, kinds: set[str]) -> Others:
@@ -161,14 +163,21 @@ def _read(act: Act, patient: Stored, kinds: set[str]) -> Others:
     return [(s.kind, s, model.revive(KINDS[s.kind].entity, read(s.document))) for s in found if not s.erased]
 
 
+def _deciders(act: Act, judged: list[Any]) -> Others:
+    """The practitioners at whose registration the rules look. They are no patient's, so their change judges nothing again."""
+    keys = sorted({key for entity in judged if (key := decider_of(entity)) is not None})
+    found = [stored for key in keys if (stored := entities.get(act.tx, "practitioner", key)) is not None and not stored.erased]
+    return [(s.kind, s, model.revive(KINDS[s.kind].entity, read(s.document))) for s in found]
+
+
 def _judged(act: Act, kind: Kind, entity: Any, others: Others) -> tuple[Finding, ...]:
     seen = around(entity, [(name, other) for name, _, other in others])
     return findings(kind, entity, seen, act.tenant.thresholds, KINDS)
 
 
-def _basis(kind: Kind, others: Others) -> frozenset[tuple[str, str, int]]:
+def _basis(kind: Kind, entity: Any, others: Others) -> frozenset[tuple[str, str, int]]:
     """Which versions of which records the rules of a kind look at."""
-    return frozenset((name, stored.id, stored.version) for name, stored, _ in others if stored is not None and name in looks_at(kind.name))
+    return frozenset((name, stored.id, stored.version) for name, stored, other in others if stored is not None and looked_at(kind.name, entity, name, other.id))
 
 
 def _outward(act: Act, kind: Kind, entity: Any, stored: Stored | None, prepared: Prepared) -> Outward:
@@ -200,9 +209,10 @@ def _followers(act: Act, kind: Kind, others: Others, now: Others) -> list[Outwar
 def _commit(act: Act, outward: Outward, followers: list[Outward], document: bytes, patient: Stored | None) -> Published:
     tx, now = act.tx, act.tenant.now()
     asked = targets.all_targets(tx)
-    if patient is not None:
-        for target in asked:
-            outbox.touch(tx, target.id, [patient.num], FOREVER)  # locked, and not woken: it may be that nothing is owed
+    known = [outward.known[uuid] for uuid in outward.planned if uuid in outward.known]
+    for target in asked:
+        keys = [patient.num] if patient is not None else [-one.num for one in known if target.takes(one.type)]
+        outbox.touch(tx, target.id, keys, FOREVER)  # locked, and not woken: it may be that nothing is owed
     seq, at = tick(tx, now)
     num = _keep(act, outward, document, patient, (seq, at))
     patient_num = num if outward.kind.name == "patient" else patient.num if patient else None

@@ -7,7 +7,7 @@ one row here is locked after every other lock, just before rows are written, and
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from service.store.tables import clock
 
@@ -28,13 +28,25 @@ def moment(microseconds: int) -> datetime:
 
 
 def tick(tx: Connection, now: datetime) -> tuple[int, int]:
-    """The next commit's (seq, time): later than, or the same time as, every commit before it. Milliseconds, as FHIR shows them."""
-    asked = micros(now) // 1000 * 1000
-    greatest = func.max if tx.dialect.name == "sqlite" else func.greatest
+    """The next commit's (seq, time): later than, or the same time as, every commit before it."""
     row = tx.execute(
-        update(clock).values(seq=clock.c.seq + 1, at=greatest(clock.c.at, asked)).returning(clock.c.seq, clock.c.at)
+        update(clock).values(seq=clock.c.seq + 1, at=_later(tx, dated(micros(now)))).returning(clock.c.seq, clock.c.at)
     ).one()
     return row.seq, row.at
+
+
+def dated(microseconds: int) -> int:
+    """A time as the commit clock counts: in milliseconds, as FHIR shows them."""
+    return microseconds // 1000 * 1000
+
+
+def reach(tx: Connection, at: int) -> None:
+    """Whatever commits after this is dated `at` or later, whoever writes it."""
+    tx.execute(update(clock).values(at=_later(tx, at)))
+
+
+def _later(tx: Connection, at: int) -> ColumnElement[int]:
+    return (func.max if tx.dialect.name == "sqlite" else func.greatest)(clock.c.at, at)
 
 
 def hold(tx: Connection) -> None:
