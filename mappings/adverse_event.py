@@ -104,8 +104,6 @@ def _causality(it: Any, _of: Writing) -> Any:
 def check(it: AdverseEvent) -> Iterator[tuple[str, str]]:
     if it.administration_id is not None and it.encounter_id is None:
         yield "/encounterId", "is needed to tell whose administration it was"
-    if it.serious_reason is not None and it.serious is not True:
-        yield "/seriousReason", "is the reason of a serious event"
 
 
 KIND = Kind(

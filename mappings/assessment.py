@@ -179,7 +179,7 @@ def assessment() -> list[Resource]:
             "code": SUITABILITY,
             "subject": subject(),
             "encounter": own_resource("visit"),
-            "occurrenceDateTime": derived("`completedAt`, or else `start`", lambda it, _of: iso(it.completed_at or it.start)),
+            "occurrenceDateTime": follows("completed_at", iso),
             "performer": derived("`clinician`", _assessor),
             "reasonCode": [each("reasons", {"coding": [coding_of("reason")], "text": string("text")})],
             "basis": own_each("instrument", "sensitive-instrument", "contraindication", "medication-review"),

@@ -32,7 +32,7 @@ from mappings.model import HOURS, MINUTES, SCORE, Between, Key, Label, Rating, T
 from mappings.parts import component, follows, iso, moment_or_unknown, own, own_each, practitioner, recorded, subject, the_clinic
 from mappings.readings import BloodPressure, Celsius, Percent, PerMinute, members, observation, scale, set_category, set_code, taken_during, vital_sign
 from mappings.responses import Items
-from mappings.shape import Refers, derived, fixed
+from mappings.shape import Element, Refers, derived, fixed
 from mappings.visit import Status, StatusMark, VisitStatus, attended_by_each, episode, escorted, visit_shape
 
 STATUS = VisitStatus({
@@ -182,10 +182,12 @@ def _pre_checks() -> list[Resource]:
                   "derivedFrom": own_each("pre-check-c-ssrs")},
         ),
         observation(
-            "pre-check", "Checks before a dose", PreCheckCode, plain="Observations taken together", category="exam", since=Level.C0,
+            "pre-check", "Checks before a dose", like_any_set_at_c0(codes.observed("pre-dose-checks"), set_code(PRESSURE)),
+            plain="Observations taken together", since=Level.C0,
             effective={"effectiveDateTime": moment("pre_checks.checked_at")},
             when=lambda it, _of: it.pre_checks is not None,
             more={
+                "category": like_any_set_at_c0([codes.CATEGORY["exam"]], set_category(PRESSURE)),
                 "hasMember": own_each("pre-check-bp", "pre-check-risk"),
                 "component": [
                     component(codes.loinc("87527-8", "Time since last food"), valueQuantity=quantity("pre_checks.fast_food_hours")),
@@ -200,8 +202,12 @@ def _pre_checks() -> list[Resource]:
     ]
 
 
-# At C0 a set of checks before a dose looks like any other set of observations.
-PreCheckCode = derived("the view", lambda _it, of: codes.observed("observation-set" if of.view < Level.C1 else "pre-dose-checks"))
+PRESSURE = ("pre-check-bp",)
+
+
+def like_any_set_at_c0(its_own: Any, as_any: Element) -> Element:
+    """At C0 a set of checks before a dose looks like any other set of observations, in its code and its category."""
+    return derived("the view", lambda it, of: as_any.write(it, of) if of.view < Level.C1 else its_own)
 
 
 def _discharge() -> Resource:
@@ -228,8 +234,6 @@ def check(it: DosingEncounter) -> Iterator[tuple[str, str]]:
         yield "/status", f"{it.status} means ended before it has begun, and there is an administration: use aborted"
     if it.pre_checks is not None:
         yield from check_answers(C_SSRS, it.pre_checks.cs_srs_answers, "/preChecks/csSrsAnswers")
-    if it.prescription is not None and it.prescription.weight_kg is not None and it.prescription.weight_measured_at is None:
-        yield "/prescription/weightMeasuredAt", "is needed with a weight: R4 knows no body weight without its time"
     for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
         for n, dose in enumerate(doses):
             if dose.start and dose.end and dose.end < dose.start:

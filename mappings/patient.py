@@ -74,9 +74,6 @@ def check(it: Patient) -> Iterator[tuple[str, str]]:
         yield "/nhsNumber", "is no NHS number: its check digit is wrong"
     if it.nhs_number is not None and it.id == it.nhs_number:
         yield "/id", "is the clinic's own key, never the NHS number"
-    for n, name in enumerate(it.name):
-        if name.family is None and not name.given:
-            yield f"/name/{n}", "has neither family nor given name"
 
 
 def _language() -> Said:

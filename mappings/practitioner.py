@@ -10,7 +10,6 @@
 | recordedAt, recordedBy | Practitioner extension recorded; repeated by Provenance | C0    |
 """
 
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -67,18 +66,8 @@ class Registrations(Each):
         return isinstance(value, dict) and value.get("system") in tuple(_BODIES)  # whatever a sender put there
 
 
-def check(it: Practitioner) -> Iterator[tuple[str, str]]:
-    bodies = [r.body for r in it.registrations]
-    for n, body in enumerate(bodies):
-        if body in bodies[:n]:
-            yield f"/registrations/{n}/body", f"{body} is there twice"
-    for n, name in enumerate(it.name):
-        if name.family is None and not name.given:
-            yield f"/name/{n}", "has neither family nor given name"
-
-
 KIND = Kind(
-    "practitioner", "practitioners", Practitioner, check=check,
+    "practitioner", "practitioners", Practitioner,
     resources=[
         Resource("Practitioner", "practitioner", "Practitioner", head=True, shape={
             "identifier": Registrations(),

@@ -181,10 +181,6 @@ def check(it: Screening) -> Iterator[tuple[str, str]]:
             yield from instruments.check(one, f"/{name}/{n}")
     if it.medication_review is not None and it.medication_review.items and it.medication_review.background_id is None:
         yield "/medicationReview/backgroundId", "is needed to tell whose medications were reviewed"
-    for name, terms in (("uds", [t.drug for t in it.uds]), ("traumaType", list(it.trauma_type))):
-        for n, term in enumerate(terms):
-            if term in terms[:n]:
-                yield f"/{name}/{n}", f"{term} is there twice"
 
 
 KIND = Kind(

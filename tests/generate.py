@@ -45,8 +45,7 @@ class Maker:
     def field(self, field: model.Field, path: str) -> Any:
         if field.many:
             count = self.rng.choice([0, 1, 2, 3]) if self.rng.random() < self.density else 0
-            found = [self.one(field, path) for _ in range(count)]
-            return list(dict.fromkeys(found)) if field.group is None else found
+            return [self.one(field, path) for _ in range(count)]
         if not field.required and self.rng.random() > self.density:
             return None
         return self.one(field, path)
@@ -107,20 +106,11 @@ def forwards(it: Any) -> Any:
     return it
 
 
-def _patient(it: Any, _rng: random.Random) -> Any:
-    return replace(it, name=tuple(n if n.family or n.given else replace(n, family="Example") for n in it.name))
-
-
 def _clinic(it: Any, _rng: random.Random) -> Any:
     def at_work(items: Any) -> Any:
         return tuple(replace(one, use="work") if one.use == "home" else one for one in items)
 
     return replace(it, address=at_work(it.address), telecom=at_work(it.telecom))
-
-
-def _practitioner(it: Any, _rng: random.Random) -> Any:
-    bodies = {r.body: r for r in it.registrations}
-    return replace(_patient(it, _rng), registrations=tuple(bodies.values()))
 
 
 def _background(it: Any, _rng: random.Random) -> Any:
@@ -152,7 +142,6 @@ def _screening(it: Any, rng: random.Random) -> Any:
         it, medication_review=review,
         instruments=tuple(answered(i, rng) for i in it.instruments),
         sensitive_instruments=tuple(answered(i, rng) for i in it.sensitive_instruments),
-        uds=tuple({t.drug: t for t in it.uds}.values()),
     )  # fmt: skip
 
 
@@ -164,17 +153,10 @@ def _dosing(it: Any, rng: random.Random) -> Any:
     given = [dose.id for dose in it.administrations]
     status = "aborted" if it.status in ("cancelled", "no-show") and given else it.status
     checks = it.pre_checks and replace(it.pre_checks, cs_srs_answers=c_ssrs(it.pre_checks.cs_srs_answers, rng))
-    order = it.prescription
-    if order is not None and order.weight_measured_at is None:
-        order = replace(order, weight_kg=None)
     return replace(
-        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks, prescription=order,
+        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks,
         observations=tuple(replace(o, administration_id=rng.choice(given) if given and o.administration_id else None) for o in it.observations),
     )  # fmt: skip
-
-
-def _emdr(it: Any, _rng: random.Random) -> Any:
-    return replace(it, reason=it.reason if it.status in ("stopped", "not-done") else None, phases=tuple(sorted(set(it.phases))))
 
 
 def _plan(it: Any, rng: random.Random) -> Any:
@@ -184,13 +166,12 @@ def _plan(it: Any, rng: random.Random) -> Any:
 
 
 def _event(it: Any, _rng: random.Random) -> Any:
-    it = replace(it, serious_reason=it.serious_reason if it.serious else None)
     return replace(it, administration_id=it.administration_id if it.encounter_id else None)
 
 
 REPAIRS = {
-    "patient": _patient, "clinic": _clinic, "practitioner": _practitioner, "medical-background": _background, "screening": _screening,
-    "dosing-encounter": _dosing, "emdr-procedure": _emdr, "integration-care-plan": _plan, "adverse-event": _event,
+    "clinic": _clinic, "medical-background": _background, "screening": _screening, "dosing-encounter": _dosing, "integration-care-plan": _plan,
+    "adverse-event": _event,
 }  # fmt: skip
 
 ALL_KINDS = list(KINDS.values())

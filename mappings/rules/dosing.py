@@ -1,12 +1,14 @@
 """Rules of a dosing encounter up to its dose: the order, what was given, and what ought to stand before."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from mappings.rules.rule import Around, Rule, Said, Thresholds, minutes, number
 from mappings.rules.screening import pressure
 
 D = "dosing-encounter:"
+NO_BOUND = Decimal(1_000_000)
 CONTROLLED = ("midazolam", "lorazepam", "diazepam")  # of the rescue medicines; ketamine and esketamine are, both
 
 
@@ -16,9 +18,10 @@ def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
         return
     if order.dose_mg is not None and order.intended_mg_per_kg is not None and order.weight_kg is not None:
         intended = order.intended_mg_per_kg * order.weight_kg
-        tolerance = max(number(thresholds.dose_tolerance_mg), intended * number(thresholds.dose_tolerance_percent) / 100)
-        if abs(order.dose_mg - intended) > tolerance:
+        if abs(order.dose_mg - intended) > _tolerance(intended, thresholds):
             yield "critical", "/prescription/doseMg"
+    if order.weight_kg is not None and order.weight_measured_at is None:
+        yield "warning", "/prescription/weightMeasuredAt"
     if order.weight_measured_at is not None and it.start - order.weight_measured_at > timedelta(days=thresholds.weight_valid_days):
         yield "warning", "/prescription/weightMeasuredAt"
     if order.weight_kg is not None and not thresholds.weight_low_kg <= order.weight_kg <= thresholds.weight_high_kg:
@@ -26,20 +29,36 @@ def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
     yield from _route_range(order, thresholds)
 
 
+def _tolerance(dose: Decimal, thresholds: Thresholds) -> Decimal:
+    return max(number(thresholds.dose_tolerance_mg), dose * number(thresholds.dose_tolerance_percent) / 100)
+
+
 def _route_range(order: Any, thresholds: Thresholds) -> Said:
     per_kg = order.intended_mg_per_kg
+    least, most = _per_kg_by(order.route, thresholds)
     if order.drug == "esketamine" and order.route == "IN":
         if per_kg is not None:
             yield "warning", "/prescription/intendedMgPerKg"
         if order.dose_mg is not None and order.dose_mg not in map(number, thresholds.esketamine_nasal_mg):
             yield "critical", "/prescription/doseMg"
-    elif per_kg is not None and (
-        (order.route == "IV" and per_kg > number(thresholds.iv_most_mg_per_kg))
-        or (order.route == "PO" and not number(thresholds.oral_least_mg_per_kg) <= per_kg <= number(thresholds.oral_most_mg_per_kg))
-    ):
-        yield "critical", "/prescription/intendedMgPerKg"
+    elif per_kg is not None:
+        if not least <= per_kg <= most:
+            yield "critical", "/prescription/intendedMgPerKg"
+    elif order.dose_mg is not None and order.weight_kg is not None:  # the order is of milligrams alone
+        low, high = least * order.weight_kg, most * order.weight_kg
+        if not low - _tolerance(low, thresholds) <= order.dose_mg <= high + _tolerance(high, thresholds):
+            yield "critical", "/prescription/doseMg"
     if order.cap_mg is not None and order.dose_mg is not None and order.dose_mg > order.cap_mg:
         yield "critical", "/prescription/doseMg"
+
+
+def _per_kg_by(route: str | None, thresholds: Thresholds) -> tuple[Decimal, Decimal]:
+    """The least and the most mg/kg of a route; no guidance that was seen gives bounds of the others."""
+    if route == "IV":
+        return Decimal(0), number(thresholds.iv_most_mg_per_kg)
+    if route == "PO":
+        return number(thresholds.oral_least_mg_per_kg), number(thresholds.oral_most_mg_per_kg)
+    return Decimal(0), NO_BOUND
 
 
 def given_dose(it: Any, _around: Around, _set: Thresholds) -> Said:
@@ -69,7 +88,7 @@ def controlled_drug(it: Any, _around: Around, _set: Thresholds) -> Said:
         for n, dose in enumerate(doses):
             if name == "rescueMedications" and dose.drug not in CONTROLLED:
                 continue
-            if None not in (dose.drawn_mg, dose.given_mg, dose.wasted_mg) and dose.drawn_mg != dose.given_mg + dose.wasted_mg:
+            if None not in (dose.drawn_mg, dose.given_mg) and dose.drawn_mg != dose.given_mg + (dose.wasted_mg or 0):
                 yield "critical", f"/{name}/{n}/drawnMg"
             if dose.wasted_mg and dose.witnessed_by in (None, dose.given_by):  # nobody witnesses what they waste themselves
                 yield "critical", f"/{name}/{n}/wastedMg"
@@ -80,19 +99,26 @@ def suitable(it: Any, around: Around, thresholds: Thresholds) -> Said:
     if it.status in ("cancelled", "no-show"):
         return
     screening, consent, patient = around.screening, around.consent, around.patient
-    if not _screened(screening) or _expired(screening, it, thresholds) or any(c.present and c.level == "absolute" for c in screening.contraindications):
+    if not _screened(screening, it) or _expired(screening, it, thresholds) or _contraindicated(screening) or not _reviewed(screening):
         yield "critical", "/screeningId"
-    elif screening.medication_review is None or screening.medication_review.outcome not in ("clear", "clear-with-actions"):
-        yield "warning", "/screeningId"
     if not _consented(consent, it):
         yield "critical", "/consentId"
-    if patient is not None and patient.birth_date is not None and _years(patient.birth_date, it.start.date()) < thresholds.adult_years:
+    if patient is not None and (patient.birth_date is None or _years(patient.birth_date, it.start.date()) < thresholds.adult_years):
         yield "critical", "/patientId"
 
 
-def _screened(screening: Any) -> bool:
-    done = screening is not None and screening.status in ("completed", "amended")
-    return done and screening.outcome in ("eligible", "eligible-with-conditions")
+def _screened(screening: Any, it: Any) -> bool:
+    if screening is None or screening.status not in ("completed", "amended") or (screening.completed_at or screening.start) > it.start:
+        return False
+    return screening.outcome in ("eligible", "eligible-with-conditions")
+
+
+def _contraindicated(screening: Any) -> bool:
+    return any(c.present and c.level == "absolute" for c in screening.contraindications)
+
+
+def _reviewed(screening: Any) -> bool:
+    return screening.medication_review is not None and screening.medication_review.outcome in ("clear", "clear-with-actions")
 
 
 def _expired(screening: Any, it: Any, thresholds: Thresholds) -> bool:
@@ -160,7 +186,9 @@ def unreviewed_event(it: Any, around: Around, _set: Thresholds) -> Said:
 
 def consent_withdrawn(it: Any, around: Around, _set: Thresholds) -> Said:
     consent = around.consent
-    if it.status in ("planned", "arrived") and consent is not None and (consent.withdrawn_at is not None or consent.status in ("inactive", "rejected")):
+    if it.status not in ("planned", "arrived") or consent is None or consent.kind != "treatment":
+        return
+    if consent.withdrawn_at is not None or consent.status in ("inactive", "rejected"):
         yield "critical", "/consentId"
 
 
@@ -203,5 +231,5 @@ RULES = (
     Rule("R61", "dosing-encounter", "dose", "clinic policy", "A severe or serious adverse event has not been reviewed",
          _reads("start", *(f"adverse-event:{name}" for name in ("serious", "grade", "onset", "reviewed_at"))), unreviewed_event),
     Rule("R62", "dosing-encounter", "dose", "common law", "Consent to treatment was withdrawn before the visit",
-         _reads("status", "consent_id", "consent:withdrawn_at", "consent:status"), consent_withdrawn),
+         _reads("status", "consent_id", *(f"consent:{name}" for name in ("kind", "withdrawn_at", "status"))), consent_withdrawn),
 )

@@ -19,6 +19,7 @@ class Around:
     dosing: tuple[Any, ...] = ()  # the patient's dosing encounters
     sessions: tuple[Any, ...] = ()  # the patient's EMDR procedures
     adverse_events: tuple[Any, ...] = ()
+    decider: Any = None  # the practitioner who decided on discharge
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def number(threshold: float) -> Decimal:
 
 
 # What the rules of a kind look at among the patient's other records, and so which records are judged again when one changes.
+# Beside these, a practitioner's registration counts as it is when a record is judged: it is no record of a patient.
 LOOKS_AT: dict[str, tuple[str, ...]] = {
     "screening": ("patient",),
     "dosing-encounter": ("patient", "screening", "consent", "adverse-event"),
@@ -94,6 +96,17 @@ def dependents(kind: str) -> tuple[str, ...]:
     return tuple(name for name, kinds in LOOKS_AT.items() if kind in kinds)
 
 
+def decider_of(entity: Any) -> str | None:
+    """The key of the practitioner at whose registration the rules of an entity look."""
+    discharge = getattr(entity, "discharge", None)
+    return discharge.decided_by if discharge is not None else None
+
+
+def looked_at(kind: str, entity: Any, other: str, key: str) -> bool:
+    """Whether the rules of an entity may look at this other record."""
+    return other in looks_at(kind) or (other == "practitioner" and key == decider_of(entity))
+
+
 def around(entity: Any, others: list[tuple[str, Any]]) -> Around:
     """What an entity's rules may see of the patient's other records: those it refers to, and all that may have a bearing."""
     def named(kind: str, key: str | None) -> Any:
@@ -103,6 +116,7 @@ def around(entity: Any, others: list[tuple[str, Any]]) -> Around:
         return tuple(other for name, other in others if name == kind)
 
     return Around(
+        decider=named("practitioner", decider_of(entity)),
         patient=named("patient", getattr(entity, "patient_id", None)),
         screening=named("screening", getattr(entity, "screening_id", None)),
         consent=named("consent", getattr(entity, "consent_id", None)),

@@ -9,7 +9,7 @@ from mappings import KINDS, model
 from mappings.disclosure import VIEWS, Level, withhold
 from mappings.kind import Kind
 from mappings.rules import findings
-from mappings.rules.rule import around, looks_at
+from mappings.rules.rule import around, decider_of, looks_at
 from mappings.schema import load
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
@@ -51,7 +51,8 @@ def _judged(call: Call, connection: Connection, kind: Kind, entity: Any) -> tupl
     if patient is not None and not envelope.sees(call, connection, patient.num):
         patient = None
     others = entities.of_patient(connection, patient.num, looks_at(kind.name)) if patient is not None and looks_at(kind.name) else []
-    kept = [s for s in others if not s.erased and (s.kind, s.id) != (kind.name, entity.id)]
+    decider = entities.get(connection, "practitioner", decider_of(entity) or "")
+    kept = [s for s in [*others, *([decider] if decider is not None else [])] if not s.erased and (s.kind, s.id) != (kind.name, entity.id)]
     seen: list[tuple[str, Any]] = [(s.kind, model.revive(KINDS[s.kind].entity, read(s.document))) for s in kept]
     found = findings(kind, entity, around(entity, seen), call.service.tenant.thresholds, KINDS)
     try:

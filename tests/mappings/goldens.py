@@ -46,7 +46,7 @@ class Case:
 
     def findings(self) -> tuple[Finding, ...]:
         patient = getattr(self.entity, "patient_id", self.entity.id)
-        others = [(c.kind.name, c.entity) for c in cases() if getattr(c.entity, "patient_id", c.entity.id) == patient]
+        others = [(c.kind.name, c.entity) for c in cases() if getattr(c.entity, "patient_id", c.entity.id) == patient or c.kind.name == "practitioner"]
         return findings(self.kind, self.entity, around(self.entity, others), Thresholds(), KINDS)
 
 

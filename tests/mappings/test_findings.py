@@ -19,7 +19,7 @@ from tests.mappings.differing import differs, hidden
 from tests.mappings.goldens import cases
 
 JUDGED = [KINDS[name] for name in dict.fromkeys(rule.kind for rule in RULES)]
-AROUND = {"patient": "patient", "screening": "screening", "consent": "consent", "dosing": "dosing-encounter", "sessions": "emdr-procedure", "adverse_events": "adverse-event"}
+AROUND = {"patient": "patient", "screening": "screening", "consent": "consent", "dosing": "dosing-encounter", "sessions": "emdr-procedure", "adverse_events": "adverse-event", "decider": "practitioner"}
 SEVERAL = ("dosing", "sessions", "adverse_events")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from mappings import KINDS
 from mappings.instruments import Administered, Answer, SensitivelyAdministered
+from mappings.practitioner import Registration
 from mappings.rules import RULES, Around, Thresholds, findings
 from mappings.rules.rule import LOOKS_AT, around
 from mappings.screening import Contraindication
@@ -148,10 +149,19 @@ R10 = "/prescription/doseMg"
     (order(intended_mg_per_kg=D("0.1"), dose_mg=D("7.85")), {"R10": ("critical", (R10,))}),
     (order(weight_measured_at=START - timedelta(days=30)), {}),
     (order(weight_measured_at=START - timedelta(days=30, minutes=1)), {"R10": ("warning", ("/prescription/weightMeasuredAt",))}),
-    (order(intended_mg_per_kg=None, weight_kg=D(30)), {}),
-    (order(intended_mg_per_kg=None, weight_kg=D("29.99")), {"R10": ("warning", ("/prescription/weightKg",))}),
+    (order(weight_measured_at=None), {"R10": ("warning", ("/prescription/weightMeasuredAt",))}),
+    (order(weight_measured_at=None, weight_kg=None), {}),
+    (order(intended_mg_per_kg=None, dose_mg=None, weight_kg=D(30)), {}),
+    (order(intended_mg_per_kg=None, dose_mg=None, weight_kg=D("29.99")), {"R10": ("warning", ("/prescription/weightKg",))}),
     (order(intended_mg_per_kg=None, weight_kg=D(250)), {}),
     (order(intended_mg_per_kg=None, weight_kg=D("250.01")), {"R10": ("warning", ("/prescription/weightKg",))}),
+    # an order of milligrams alone is held against the route's mg/kg for the weight, with the same tolerance
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D("35.91")), {}),
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D("35.92")), {"R10": ("critical", (R10,))}),
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D("35.92"), route="IM"), {}),
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D("35.92"), weight_kg=None), {}),
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D("16.1"), route="PO"), {}),
+    (order(intended_mg_per_kg=None, cap_mg=None, dose_mg=D(16), route="PO"), {"R10": ("critical", (R10,))}),
     (order(intended_mg_per_kg=D("0.51")), {"R10": ("critical", ("/prescription/intendedMgPerKg",))}),
     (order(intended_mg_per_kg=D("0.51"), dose_mg=None, route="IM"), {}),
     (order(intended_mg_per_kg=D("0.25"), dose_mg=None, route="PO"), {}),
@@ -180,6 +190,8 @@ R10 = "/prescription/doseMg"
     ({"administrations.0.end": DOSE + timedelta(minutes=39), "administrations.0.status": "stopped"}, {}),
     # R13: drawn is given and wasted, and another person saw the waste
     ({"administrations.0.drawn_mg": D("50.01")}, {"R13": ("critical", ("/administrations/0/drawnMg",))}),
+    ({"administrations.0.wasted_mg": None}, {"R13": ("critical", ("/administrations/0/drawnMg",))}),
+    ({"administrations.0.wasted_mg": None, "administrations.0.drawn_mg": D(34)}, {}),
     ({"administrations.0.witnessed_by": None}, {"R13": ("critical", ("/administrations/0/wastedMg",))}),
     ({"administrations.0.witnessed_by": "prac-ellery"}, {"R13": ("critical", ("/administrations/0/wastedMg",))}),
     ({"administrations.0.witnessed_by": None, "administrations.0.wasted_mg": D(0), "administrations.0.drawn_mg": D(34)}, {}),
@@ -235,8 +247,12 @@ R20C = {"R20": ("critical", ("/consentId",))}
     ({"screening.contraindications.1.present": True}, R20),
     ({"screening.contraindications.3.present": True}, {}),
     ({"screening.medication_review.outcome": "clear"}, {}),
-    ({"screening.medication_review.outcome": "not-clear"}, {"R20": ("warning", ("/screeningId",))}),
-    ({"screening.medication_review": None}, {"R20": ("warning", ("/screeningId",))}),
+    ({"screening.medication_review.outcome": "not-clear"}, R20),
+    ({"screening.medication_review.outcome": None}, R20),
+    ({"screening.medication_review": None}, R20),
+    ({"screening.completed_at": START}, {}),
+    ({"screening.completed_at": START + timedelta(minutes=1)}, R20),
+    ({"screening.completed_at": None, "screening.start": START + timedelta(minutes=1)}, R20),
     ({"consent": None}, R20C),
     ({"consent.kind": "research"}, R20C),
     ({"consent.status": "proposed"}, R20C),
@@ -252,7 +268,7 @@ R20C = {"R20": ("critical", ("/consentId",))}
     ({"consent.status": "inactive"}, R20C),
     ({"patient.birth_date": date(2008, 2, 3)}, {}),
     ({"patient.birth_date": date(2008, 2, 4)}, {"R20": ("critical", ("/patientId",))}),
-    ({"patient.birth_date": None}, {}),
+    ({"patient.birth_date": None}, {"R20": ("critical", ("/patientId",))}),
     ({"patient": None}, {}),
     # R21
     ({"screening.pregnancy": "possible"}, {"R21": ("critical", ("/screeningId",))}),
@@ -268,16 +284,21 @@ def test_a_visit_that_will_not_be_needs_no_consent(status: str) -> None:
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
-    # R30: a blood pressure at 0 (from 15 minutes before to 5 after), at 40 (5 either way) and later; the dose began at 10:00
+    # R30: a blood pressure at 0 (within the 15 minutes before, the checks before the dose among them), at 40 (5 either way) and later; the dose began at 10:00
     ({"observations.0.at": DOSE - timedelta(minutes=15)}, {}),
     ({"observations.0.at": DOSE - timedelta(minutes=16)}, {"R30": ("warning", ("/observations",))}),
-    ({"observations.0.at": DOSE + timedelta(minutes=5)}, {}),
-    ({"observations.0.at": DOSE + timedelta(minutes=6)}, {"R30": ("warning", ("/observations",))}),
+    ({"observations.0.at": DOSE}, {}),
+    ({"observations.0.at": DOSE + timedelta(minutes=1)}, {"R30": ("warning", ("/observations",))}),
+    ({"observations.0.bp": None, "pre_checks.checked_at": DOSE - timedelta(minutes=15)}, {}),
+    ({"observations.0.bp": None, "pre_checks.checked_at": DOSE - timedelta(minutes=16)}, {"R30": ("warning", ("/observations",))}),
+    ({"observations.0.bp": None, "pre_checks.checked_at": DOSE, "pre_checks.bp": None}, {"R30": ("warning", ("/observations",))}),
     ({"observations.2.at": DOSE + timedelta(minutes=35)}, {}),
     ({"observations.2.at": DOSE + timedelta(minutes=34)}, {"R30": ("warning", ("/observations",))}),
     ({"observations.2.at": DOSE + timedelta(minutes=45)}, {}),
     ({"observations.2.at": DOSE + timedelta(minutes=46)}, {"R30": ("warning", ("/observations",))}),
     ({"observations.3.bp": None, "observations.4.bp": None, "observations.5.bp": None}, {"R30": ("warning", ("/observations",))}),
+    ({"observations.3.bp": None, "observations.4.bp": None, "observations.5.at": DOSE + timedelta(minutes=170)}, {}),
+    ({"observations.3.bp": None, "observations.4.bp": None, "observations.5.at": DOSE + timedelta(minutes=171)}, {"R30": ("warning", ("/observations",))}),
     ({"observations.0.bp": None}, {"R30": ("warning", ("/observations",))}),
     ({"observations.0.bp": None, "status": "in-progress"}, {}),
     ({"observations.1.spo2": D(92)}, {}),
@@ -294,7 +315,9 @@ def test_a_visit_that_will_not_be_needs_no_consent(status: str) -> None:
     *(({f"discharge.{name}": value}, {"R40": ("critical", (f"/discharge/{json}",))}) for value in (False, None) for name, json in (
         ("bp_acceptable", "bpAcceptable"), ("sedation_resolved", "sedationResolved"), ("dissociation_resolved", "dissociationResolved"),
         ("mobile_unaided", "mobileUnaided"), ("escort_present", "escortPresent"), ("advice_given", "adviceGiven"))),
-    ({"discharge.decided_by": None}, {"R40": ("warning", ("/discharge/decidedBy",))}),
+    ({"discharge.decided_by": None}, {"R40": ("critical", ("/discharge/decidedBy",))}),
+    ({"discharge.decided_at": None, "end": DOSE + timedelta(minutes=160)}, {}),
+    ({"discharge.decided_at": None, "end": DOSE + timedelta(minutes=159)}, {"R40": ("critical", ("/end",))}),
     ({"discharge.no_driving_until": datetime(2026, 2, 3, 23, 59, tzinfo=UTC)}, {"R40": ("warning", ("/discharge/noDrivingUntil",))}),
     ({"discharge.no_driving_until": datetime(2026, 2, 4, 0, 0, tzinfo=UTC)}, {}),
     ({"discharge.no_driving_until": None}, {}),
@@ -307,11 +330,24 @@ def test_a_visit_that_will_not_be_needs_no_consent(status: str) -> None:
     ({"discharge": None, "status": "aborted"}, {"R40": ("critical", ("/discharge",))}),
     ({"discharge": None, "status": "in-progress"}, {}),
     ({"discharge": None, "administrations": ()}, {"R40": ("critical", ("/discharge",))}),
-    ({"discharge": None, "administrations.0.status": "not-done"}, {}),
+    ({"discharge": None, "administrations.0.status": "not-done"}, {"R40": ("critical", ("/discharge",))}),
+    ({"discharge": None, "administrations.0.status": "not-done", "status": "aborted"}, {}),
     ({"discharge": None, "status": "aborted", "administrations": ()}, {}),
 ])  # fmt: skip
 def test_monitoring_and_discharge_are_judged(changes: dict[str, Any], expected: dict[str, Any]) -> None:
     assert said(DOSING, changes) == expected
+
+
+@pytest.mark.parametrize(("bodies", "registered"), [
+    (("GMC",), True), (("NMC",), True), (("HCPC",), True), (("GPhC",), True), (("BPS", "NMC"), True), (("BPS", "EMDR-accreditation"), False), ((), False),
+])  # fmt: skip
+def test_a_registered_professional_decides_on_discharge(bodies: tuple[str, ...], registered: bool) -> None:
+    near = {"decider.registrations": tuple(Registration(body=body, number="1") for body in bodies)}
+    assert said(DOSING, {}, near) == ({} if registered else {"R40": ("critical", ("/discharge/decidedBy",))})
+
+
+def test_of_a_registration_that_is_not_known_nothing_is_said() -> None:
+    assert said(DOSING, {}, {"decider": None}) == {}
 
 
 HAPPENED = case(EVENT).entity  # severe, serious and reviewed
@@ -336,6 +372,7 @@ def test_an_unreviewed_adverse_event_gates_the_next_dose(changes: dict[str, Any]
     ("planned", {"consent.withdrawn_at": START + timedelta(days=1)}, {"R62": ("critical", ("/consentId",))}),
     ("arrived", {"consent.withdrawn_at": START + timedelta(days=1)}, {"R62": ("critical", ("/consentId",))}),
     ("in-progress", {"consent.withdrawn_at": START + timedelta(days=1)}, {}),
+    ("planned", {"consent.kind": "research", "consent.withdrawn_at": START + timedelta(days=1)}, R20C),
     ("planned", {"consent.status": "inactive"}, {**R20C, "R62": ("critical", ("/consentId",))}),
     ("planned", {"consent.status": "rejected"}, {**R20C, "R62": ("critical", ("/consentId",))}),
 ])  # fmt: skip
@@ -472,4 +509,5 @@ def test_what_a_kind_looks_at_is_what_its_rules_read() -> None:
         read.setdefault(rule.kind, set()).update(path.partition(":")[0] for path in rule.reads)
     others = {kind: kinds - {kind} for kind, kinds in read.items()}
     others["emdr-procedure"].add("emdr-procedure")
+    others["dosing-encounter"].discard("practitioner")  # whose registration counts as it was when the visit was written down
     assert {kind: set(kinds) for kind, kinds in LOOKS_AT.items()} == {kind: kinds for kind, kinds in others.items() if kinds}

@@ -77,6 +77,8 @@ def place_of(kind: Kind, resource: Resource, line: Line, one: Any, ids: Ids, rng
             for key in carriers(given, line):
                 if key in given and given[key] != wanted[id_].get(key) and (key != "extension" or ".extension" in line.path):
                     path = element(differing(given, {**given, key: wanted[id_].get(key)}, []), line)
+                    if path[-1] == "url":
+                        return None  # one has an item more, and another extension stands in its place
                     return given, [*path, 0] if line.type != "item" and isinstance(reduce(getitem, path, given), list) else path
     return None
 

@@ -1,12 +1,16 @@
 """The statuses of DOMAIN.md 1.2, both ways, and what is left of them below C1."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from mappings import Ids
 from mappings.disclosure import VIEWS, Level, withhold
+from mappings.dosing_encounter import Observed
 from mappings.element import Fhir
+from mappings.readings import BloodPressure
 from tests.generate import ALL_KINDS, TENANT, Maker
 from tests.mappings.altered import altered_all
 from tests.mappings.goldens import case, cases
@@ -136,6 +140,27 @@ def test_at_c0_all_encounters_look_alike() -> None:
     assert {identifier["system"] for e in encounters for identifier in e["identifier"]} == {"https://pathway-fhir.example/Id/Encounter"}
     assert {encounter["class"]["code"] for encounter in encounters} == {"AMB", "VR"}
     assert {place["physicalType"]["coding"][0]["code"] for e in encounters for place in e.get("location", [])} == {"si"}
+
+
+@pytest.mark.parametrize("pressure", [BloodPressure(sys=Decimal(120), dia=Decimal(80)), None], ids=["with-a-pressure", "with-none"])
+def test_at_c0_checks_before_a_dose_look_like_any_set_of_readings(pressure: BloodPressure | None) -> None:
+    at = datetime(2026, 2, 3, 9, 50, tzinfo=UTC)
+    reading = Observed(id="r", at=at, bp=pressure, rass=0)
+    changes = {"pre_checks.checked_at": at, "pre_checks.bp": pressure, "observations": (reading,), "prescription": None, "administrations": ()}
+    observations = [r for r in written(DOSING, changes, Level.C0) if r["resourceType"] == "Observation"]
+    told = [{**r, "id": "", "identifier": [], "hasMember": len(r.get("hasMember", []))} for r in observations]
+    checks, readings = told[: len(told) // 2], told[len(told) // 2 :]
+    assert checks == readings and len(checks) == (2 if pressure else 1)
+
+
+@pytest.mark.parametrize(("name", "changes", "role"), [
+    ("emdr-procedure/trauma-processing-complete", {"end": None}, "suds-after"), ("emdr-procedure/trauma-processing-complete", {"end": None}, "session-response"),
+    (SCREENING, {"completed_at": None, "status": "in-progress"}, "outcome"),
+])  # fmt: skip
+def test_what_is_known_at_the_end_has_no_time_before_there_is_one(name: str, changes: dict[str, Any], role: str) -> None:
+    one, ids = case(name), Ids(TENANT)
+    [told] = [r for r in one.kind.to_fhir(altered_all(one.entity, changes), ids, Level.C3) if (key := ids.key(r["id"])) and key.role == role]
+    assert not {"effectiveDateTime", "effectivePeriod", "occurrenceDateTime"} & told.keys()
 
 
 def test_a_visit_without_an_escort_says_nothing_of_one() -> None:
