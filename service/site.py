@@ -1,5 +1,6 @@
 """What belongs to no interface: the token endpoint, health, metrics, and the page on which the API can be tried."""
 
+import gzip
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -124,11 +125,18 @@ def openapi(_call: Call) -> Answer:
     return Answer(200, openapi_text(), "application/yaml", {"Cache-Control": "public, max-age=300"})
 
 
+@cache
+def page_document() -> bytes:
+    """What openapi.yaml says, in the form that the page reads quickly (service/openapi/page.py)."""
+    return gzip.decompress(Path(__file__).with_name("docs.json.gz").read_bytes())
+
+
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>pathway-fhir: try it</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon-32x32.png"></head>
 <body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>"""
-START = """SwaggerUIBundle({url: "/openapi.yaml", dom_id: "#swagger-ui", deepLinking: true, persistAuthorization: false,
-  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", docExpansion: "none", filter: true, tryItOutEnabled: true, validatorUrl: null});"""
+START = """SwaggerUIBundle({url: "/docs/openapi.json", dom_id: "#swagger-ui", deepLinking: true, persistAuthorization: false,
+  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", docExpansion: "none", defaultModelsExpandDepth: 0, filter: true,
+  syntaxHighlight: false, displayRequestDuration: true, tryItOutEnabled: true, validatorUrl: null});"""
 
 
 def docs(_call: Call) -> Answer:
@@ -141,6 +149,8 @@ def asset(call: Call) -> Answer:
     name = call.args["name"]
     if name == "start.js":
         return Answer(200, START.encode(), "text/javascript", {"Content-Security-Policy": POLICY})
+    if name == "openapi.json":
+        return Answer(200, page_document(), "application/json", {"Cache-Control": "public, max-age=300"})
     if name not in ASSETS:
         raise NotFound
     body = (Path(swagger_package).parent / "dist" / name).read_bytes()

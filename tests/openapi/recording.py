@@ -1,8 +1,9 @@
 """The examples of openapi.yaml: every call of `asking`, made in the world put back before it, with the answer that came.
 
-    python -m tests.openapi.recording        writes openapi.yaml
+    python -m tests.openapi.recording        writes openapi.yaml, and service/docs.json.gz for the page
 """
 
+import gzip
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +18,14 @@ from werkzeug.test import TestResponse
 from service.openapi.answers import shared_errors
 from service.openapi.document import document, operations
 from service.openapi.operations import Example, Operation, is_shared
+from service.openapi.page import page_of
 from service.openapi.writing import yaml_of
-from service.wire import read
+from service.wire import encode, read
 from tests.openapi.asking import TOO_MUCH, Asking, Request, call
 from tests.openapi.world import World, opened, seeded
 
 FILE = Path(__file__).parents[2] / "openapi.yaml"
+PAGE = Path(__file__).parents[2] / "service" / "docs.json.gz"
 EMPTY = Request("", "")
 
 
@@ -126,16 +129,14 @@ def received(operation: Operation, answer: TestResponse) -> Any:
     return {**body, **{name: value for name, value in fixed.items() if name in body}} if isinstance(body, dict) else body
 
 
-def written(among: Worlds) -> str:
-    return HEAD + yaml_of(document(recorded(among)))
-
-
 HEAD = "# Made by `make openapi` from the route tables, the schemas and real calls. Do not edit.\n"
 
 
 def main() -> None:
     with worlds() as among:
-        FILE.write_text(written(among), encoding="utf-8")
+        made = document(recorded(among))
+    FILE.write_text(HEAD + yaml_of(made), encoding="utf-8")
+    PAGE.write_bytes(gzip.compress(encode(page_of(made)), mtime=0))
     print(f"{FILE.name}: {len(re.findall(r'(?m)$', FILE.read_text(encoding='utf-8')))} lines")
 
 

@@ -39,8 +39,8 @@ def test_the_page_has_no_script_of_its_own_and_may_run_none_but_ours(world: Worl
 
 def test_the_page_begins_with_our_document_and_asks_nobody_else(world: World) -> None:
     _, _, start, _ = got(world, "/docs/start.js")
-    assert re.findall(r'url: "([^"]+)"', start) == ["/openapi.yaml"] and "validatorUrl: null" in start
-    assert got(world, "/openapi.yaml")[:2] == (200, "application/yaml")
+    assert re.findall(r'url: "([^"]+)"', start) == ["/docs/openapi.json"] and "validatorUrl: null" in start
+    assert got(world, "/docs/openapi.json")[:2] == (200, "application/json")
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "swagger-ui.css.map", "..%2f__init__.py", "index.html"])

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from service.openapi.document import document, operations
+from service.openapi.page import page_of
+from service.site import page_document
 from tests.openapi import reading
 from tests.openapi.recording import FILE, HEAD, Worlds, received
 
@@ -14,6 +16,10 @@ STALE = "openapi.yaml is stale: make openapi"
 def test_the_document_is_the_one_that_would_be_written_now() -> None:
     assert FILE.read_text(encoding="utf-8").startswith(HEAD)
     assert document(reading.examples()) == reading.there(), STALE
+
+
+def test_the_page_is_shown_what_the_document_says() -> None:
+    assert json.loads(page_document()) == json.loads(json.dumps(page_of(reading.there()), default=str)), STALE
 
 
 @pytest.mark.parametrize("tag", sorted({"errors", *(operation.tag for operation in operations())}))
