@@ -25,13 +25,13 @@ class Place:
 
 def seal(tenant: Tenant, place: Place, query: str) -> str:
     """The token of a place within one query. Equal places have equal tokens, and `made_at` is of one request: two tell nothing together."""
-    return _cipher(tenant).encrypt(PLACE.pack(*astuple(place)), [_fingerprint(query)]).hex()
+    return _cipher(tenant).encrypt(PLACE.pack(*astuple(place)), [_fingerprint(tenant, query)]).hex()
 
 
 def unseal(tenant: Tenant, token: str, query: str, *, not_before: int) -> Place:
-    """Raises Unsearchable for a token of another query, one that was tampered with, and one that is too old."""
+    """Raises Unsearchable for a token of another query, or of before a restore, one that was tampered with, and one that is too old."""
     try:
-        said = PLACE.unpack(_cipher(tenant).decrypt(bytes.fromhex(token), [_fingerprint(query)]))
+        said = PLACE.unpack(_cipher(tenant).decrypt(bytes.fromhex(token), [_fingerprint(tenant, query)]))
     except (InvalidTag, ValueError, struct.error):
         raise Unsearchable("_page: is no link of this search") from None
     place = Place(*said)
@@ -44,5 +44,7 @@ def _cipher(tenant: Tenant) -> AESSIV:
     return AESSIV(derived(tenant.secret, "page links") + derived(tenant.secret, "page links, second half"))
 
 
-def _fingerprint(query: str) -> bytes:
-    return sha256(query.encode()).digest()
+def _fingerprint(tenant: Tenant, query: str) -> bytes:
+    """Of a query, in the data as it is since a backup was last restored: commits of before are others' now."""
+    restores = tenant.restores.to_bytes((tenant.restores.bit_length() + 7) // 8)
+    return sha256(query.encode() + restores).digest()

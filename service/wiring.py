@@ -11,7 +11,7 @@ from service.security.access import Gate
 from service.security.assertions import KeySource
 from service.security.trail import Trail
 from service.store import migrate
-from service.store.clock import Now, restores, system_now
+from service.store.clock import Now, now_of, restores
 from service.store.database import Database
 from service.store.index import Parameters
 from service.tenant import Tenant, derived
@@ -40,11 +40,12 @@ def index_parameters() -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def wire(settings: Settings, now: Now = system_now) -> Service:
-    """The service of these settings, its schema brought up to date."""
+def wire(settings: Settings, now: Now | None = None) -> Service:
+    """The service of these settings, its schema brought up to date. The time is the database's, where no other is given."""
     secret = secret_of(settings)
     database = Database(settings.database_url, pool=settings.web_threads + 2)
     numbers = migrate.upgrade(database, index_parameters())
+    now = now or now_of(database)
     with database.glance() as connection:
         restored = restores(connection)
     tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now, restored)

@@ -14,7 +14,7 @@ from mappings.rules import Thresholds, findings
 from mappings.rules.rule import Around
 from mappings.schema import load as load_entity
 from service.cli import show
-from service.cli.wired import wired
+from service.cli.wired import now, wired
 from service.config import load
 from service.store import audit as trail
 from service.store import recovery
@@ -62,13 +62,14 @@ def restore(path: Path, yes: bool) -> None:
     database = Database(settings.database_url)
     if not yes and recovery.holds_something(database):
         raise show.Failure("There is data in the database; say --yes to replace it", show.REFUSED)
+    given = recovery.given_out(database)
     try:
         recovery.restore(database, path)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise show.Failure(f"The restore failed: {error}") from None
     database.close()
     with wired() as service:
-        unsure = service.database.write(recovery.make_unsure)
+        unsure = service.database.write(lambda tx: recovery.make_unsure(tx, given, now(service)))
     show.done(f"Restored. {unsure} copies at EHRs will be looked at before they are written.", copies=unsure)
 
 

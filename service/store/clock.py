@@ -1,22 +1,58 @@
 """The commit clock: a sequence and a time that only go forwards in the order of commits.
 
 Commit order is not the order of a sequence: writers that take a number early and commit late make a poller miss rows. So the
-one row here is locked after every other lock, just before rows are written, and held until the commit.
+one row here is locked after every other lock, just before rows are written, and held until the commit. What tells the time is
+the database's clock, so that leases, consents and tokens mean the same to every machine.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from service.store.database import Database
 from service.store.tables import clock
 
+ASKED_AGAIN, ASKED_AFTER_AN_ERROR = 60.0, 5.0  # seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Now = Callable[[], datetime]
 
 
 def system_now() -> datetime:
     return datetime.now(UTC)
+
+
+class DatabaseTime:
+    """Now, by the database's clock, on which machines agree whose own clocks do not.
+
+    It is asked once a minute, and our own clock runs on from there; while it cannot be asked, what it said last holds.
+    """
+
+    def __init__(self, database: Database, own: Now = system_now):
+        self._database, self._own = database, own
+        self._ahead, self._ask_at = timedelta(0), 0.0
+
+    def __call__(self) -> datetime:
+        if time.monotonic() >= self._ask_at:
+            self._ask()
+        return self._own() + self._ahead
+
+    def _ask(self) -> None:
+        self._ask_at = time.monotonic() + ASKED_AGAIN
+        try:
+            with self._database.engine.connect() as connection:
+                before = self._own()
+                said: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+                self._ahead = said - before - (self._own() - before) / 2
+        except SQLAlchemyError:
+            self._ask_at = time.monotonic() + ASKED_AFTER_AN_ERROR
+
+
+def now_of(database: Database) -> Now:
+    """What tells the time to all who share a database: its own clock, or the one of the only machine that can have it open."""
+    return system_now if database.sqlite else DatabaseTime(database)
 
 
 def micros(moment: datetime) -> int:
@@ -55,5 +91,5 @@ def hold(tx: Connection) -> None:
 
 
 def restores(connection: Connection) -> int:
-    """How often a backup was restored into this database."""
+    """0 where no backup was ever restored into this database, and another number, a greater one, after each restore."""
     return int(connection.execute(select(clock.c.restores)).scalar_one())

@@ -2,16 +2,25 @@
 
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from service.store.database import Database, sqlite_driver
 from service.store.outbox import SENDING, WAITING
 from service.store.sql import run
 from service.store.tables import clock, copy, delivery, entity, stream, token
 
-BEYOND = 10_000  # more versions than any entity gets between two backups
+BEGUN = 1_577_836_800  # 2020-01-01, in seconds: nothing of ours is older
+
+
+@dataclass(frozen=True)
+class Given:
+    """The greatest numbers that a database has given out: of its restores, and of a record's versions."""
+
+    restores: int = 0
+    version: int = 0
 
 
 def backup(database: Database, path: Path) -> None:
@@ -68,18 +77,30 @@ def holds_something(database: Database) -> bool:
         return "entity" not in str(error)
 
 
-def make_unsure(tx: Connection) -> int:
+def given_out(database: Database) -> Given:
+    """What the database that a backup is to replace has given out; nothing where it is lost, or is no database of ours."""
+    if not holds_something(database):
+        return Given()
+    try:
+        with database.glance() as connection:
+            return Given(*connection.execute(select(select(clock.c.restores).scalar_subquery(), select(func.max(entity.c.version)).scalar_subquery())).one())
+    except Exception:  # noqa: BLE001 (it cannot be read, which may be why it is replaced)
+        return Given()
+
+
+def make_unsure(tx: Connection, given: Given, now: int) -> int:
     """After a restore nobody knows what EHRs were sent since: what is open is looked at first, and versions are not trusted.
 
-    No version is given twice: those of entities go on far above, and those of resources are made anew. Tokens that were given
-    out before are no longer good. Returns how many copies there are.
+    No version is given twice, however often the same backup is restored. Those of records go on above what the replaced database
+    gave, and above the seconds since BEGUN, in case that is lost: no record is written once a second for years. Those of resources
+    are made with another number of restores. Tokens that were given out before are no longer good. Returns how many copies there are.
     """
-    tx.execute(update(clock).values(restores=clock.c.restores + 1))
-    tx.execute(update(entity).values(version=entity.c.version + BEYOND))
+    beyond = now // 1_000_000 - BEGUN
+    greatest = func.max if tx.dialect.name == "sqlite" else func.greatest
+    tx.execute(update(clock).values(restores=greatest(clock.c.restores, given.restores, beyond) + 1))
+    tx.execute(update(entity).values(version=greatest(entity.c.version, given.version, beyond) + 1))
     tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=None))
     tx.execute(update(delivery).where(delivery.c.state.in_((WAITING, SENDING))).values(unsure=True, state=WAITING))
     tx.execute(update(stream).values(lease_until=0, worker=None, epoch=stream.c.epoch + 1))
     tx.execute(delete(token))
     return len(tx.execute(select(copy.c.resource)).all())
-
-

@@ -21,7 +21,7 @@ def rest(tenant: Tenant, settings: Settings, target: Target) -> tuple[Rest, Line
     """A way to an EHR, for one thread."""
     private = settings.outbound_private or bool(target.settings.get("private"))
     line = Line(private=private, seconds=settings.send_seconds)
-    return Rest(target.base_url, line, lambda: authorization(tenant, target)), line
+    return Rest(target.base_url, line, lambda: authorization(tenant, target), restored=tenant.restores > 0), line
 
 
 def authorization(tenant: Tenant, target: Target) -> Mapping[str, str]:

@@ -1,21 +1,25 @@
 """A worker and real EHRs over HTTP: what is owed arrives, once, in order, and no more than the EHR may see."""
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mappings.references import references_in
 from service import operating
+from service.app import create_app
 from service.config import Settings
 from service.store import targets
+from service.store.clock import DatabaseTime
 from service.store.database import Database
 from service.sync.worker import Worker
 from service.wiring import Service, wire
-from tests.conftest import Clock, Http
+from tests.conftest import Clock, Http, token_for
 from tests.service.records import consent, dosing, emdr, of_type, patient, people, practitioner, provision, put
 from tests.service.tables import dicts
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
@@ -329,6 +333,44 @@ def test_workers_side_by_side_send_everything_once_and_one_of_them_a_stream(
     assert sandbox.counts("plain") == seen_at(reader, 2, types_of(clinic))
     assert states(clinic)["waiting"] == states(clinic)["parked"] == 0
     assert overlapping(database) == []
+
+
+def test_machines_whose_clocks_differ_by_minutes_leave_each_others_leases_alone_and_wait_for_nobody(
+    ehr: Small, connect: Connect, settings: Settings, database: Database
+) -> None:
+    if database.sqlite:
+        pytest.skip("what is on SQLite is on one machine")
+    ahead, behind = moved(settings, minutes=10), moved(settings, minutes=-10)
+    connect("small", ehr.base, 1)
+    clinic = Http(create_app(service=ahead).test_client(), token_for(ahead, role="clinic"))
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(2)))
+    met: list[int] = []
+
+    def meet(method: str, path: str) -> None:
+        if method == "POST" and path == "/Encounter" and not met:
+            met.append(Worker(ahead).run(until_idle=True))
+
+    ehr.before = meet
+    assert Worker(behind, threads=1).run(until_idle=True) >= 6 and met
+    ehr.answers = lambda method, path: (500, {}) if method == "PUT" else None
+    put(clinic, "patients", patient(gender="other"))
+    assert Worker(ahead).run(until_idle=True) == 1  # to be tried again within two seconds, by whoever is there
+    ehr.answers = lambda method, path: None
+    until = time.monotonic() + 10
+    while states(clinic)["waiting"] and time.monotonic() < until:
+        Worker(behind).run(until_idle=True)
+    assert [one["gender"] for one in ehr.of("Patient")] == ["other"]
+    assert Counter(one for one in ehr.writes if one.startswith("POST")) == Counter(f"POST {name.partition('/')[0]}" for name in ehr.kept)
+    assert set(states(clinic)) <= {"delivered", "superseded", "unsupported"} and overlapping(database) == []
+    ahead.close()
+    behind.close()
+
+
+def moved(settings: Settings, **by: float) -> Service:
+    """The service on a machine whose own clock is wrong."""
+    made = wire(settings)
+    return replace(made, tenant=replace(made.tenant, now=DatabaseTime(made.database, lambda: datetime.now(UTC) + timedelta(**by))))
 
 
 def overlapping(database: Database) -> list[tuple[int, int]]:

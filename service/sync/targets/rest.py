@@ -32,10 +32,13 @@ OTHERWISE: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 class Rest:
-    """One EHR, spoken to over one line. `authorize` gives the headers that let us in."""
+    """One EHR, spoken to over one line. `authorize` gives the headers that let us in.
 
-    def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]]):
-        self._base, self._line, self._authorize = base_url.rstrip("/"), line, authorize
+    `restored` says that a backup was restored here: what we do not know of may be there since before.
+    """
+
+    def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]], *, restored: bool = False):
+        self._base, self._line, self._authorize, self._restored = base_url.rstrip("/"), line, authorize, restored
 
     def statement(self) -> Mapping[str, Any]:
         """Its CapabilityStatement. Raises NotReached, Interrupted, or ValueError for an answer that is none."""
@@ -76,7 +79,7 @@ class Rest:
                 return self._create_conditionally(ready, identifier)
             return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
         look = OTHERWISE.get(type_)
-        if look is not None and (ready.owed.unsure or identifier is not None):
+        if look is not None and (ready.owed.unsure or self._restored or identifier is not None):
             query = look(ready.body)
             if not query.endswith("="):
                 return self._create_after(self._found_by(type_, query, ready), ready)
