@@ -55,6 +55,13 @@ class Running:
         process.wait(10)
         self._started.remove(process)
 
+    def restart(self) -> None:
+        """-9 to whatever is running, then one process that serves."""
+        for process in list(self._started):
+            self.kill(process)
+        self.start("serve")
+        self.wait_until_ready()
+
     def wait_until_ready(self) -> None:
         until = time.monotonic() + 30
         while time.monotonic() < until:
