@@ -48,7 +48,7 @@ def demo(directory: Path, port: int, sandbox_port: int, examples: Path, once: bo
             _clients(made)
             signal.pause()
     except KeyboardInterrupt:
-        console.print("\nStopped. Everything that was sent is kept: run it again, and nothing is sent twice.")
+        console.print("Stopped. Everything that was sent is kept: run it again, and nothing is sent twice.")
 
 
 def _interrupt() -> None:
@@ -88,6 +88,9 @@ def _processes(made: Demo) -> Iterator[None]:
                 _wait_for(name, process, ready, made.directory / f"{name}.log")
         yield
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave behind what is not stopped yet
+        console.print("\nStopping ...")
         for _, process in reversed(started):
             _stop(process)
 
@@ -167,7 +170,7 @@ def _table(made: Demo, examples: Path, new: int) -> bool:
     expected = {ehr.name: _expected(made, examples, ehr.level) for ehr in EHRS}
     unsupported = {ehr.name: _states(made, ehr.name, "unsupported") for ehr in EHRS}
     columns = [f"{ehr.name} ({ehr.level.name})" for ehr in EHRS]
-    table = Table("FHIR resource", *columns, title=f"\nWhat arrived ({new or 'nothing'} new)", title_justify="left", box=None)
+    table = Table("FHIR resource", *columns, title=f"\nWhat arrived ({f'{new} new or changed' if new else 'nothing new'})", title_justify="left", box=None)
     right = True
     for type_ in sorted({t for counts in expected.values() for t in counts}):
         cells = []
@@ -181,7 +184,7 @@ def _table(made: Demo, examples: Path, new: int) -> bool:
     console.print(table)
     console.print("\nEvery EHR holds what it should." if right else "\n[red]An EHR does not hold what it should.[/red]")
     if any(sum(counts.values()) for counts in unsupported.values()):
-        console.print("What is not taken, and why: [bold]pathway-fhir deliveries list --state unsupported[/bold] (a strict EHR refuses many types).")
+        console.print("A strict EHR does not take every type: [bold]deliveries list --state unsupported[/bold], below, says what and why.")
     return right
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 STARTED = "Ctrl-C stops everything"
+STOPPING = "Stopping"
 
 
 class Demo(NamedTuple):
@@ -22,10 +23,16 @@ class Demo(NamedTuple):
     said: Path
     process: subprocess.Popen[bytes]
 
-    def end(self) -> str:
+    def end(self, *, twice: bool = False) -> str:
         """Ctrl-C, as a terminal sends it: to the whole group. Returns all that was said."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
+            until = time.monotonic() + 60
+            while twice and STOPPING not in self.said.read_text():
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            if twice:
+                os.killpg(self.process.pid, signal.SIGINT)
             self.process.wait(60)
         return self.said.read_text()
 

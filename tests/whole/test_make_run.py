@@ -35,7 +35,7 @@ def test_it_sends_an_example_stops_at_ctrl_c_and_sends_nothing_twice(tmp_path: P
         held = counts(ports[1])
         said = table(first.said.read_text())
         assert said["plain"] == held["plain"] and said["epic"] == held["epic"]
-        first.end()
+        assert "Stopped" in first.end(twice=True)
     print(f"first run: {took:.0f} s with the installation")
     assert is_free(ports[0]) and is_free(ports[1])
     assert not still_running(home)
