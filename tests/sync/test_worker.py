@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import CapturingLogger
 
 from mappings.references import references_in
 from service import operating
@@ -288,6 +290,43 @@ def test_a_worker_that_lost_its_lease_in_the_middle_writes_nothing_and_sends_not
     assert (len(ehr.of("Encounter")), len(ehr.of("Observation"))) == (1, 2)
     held = [row for row in dicts(database, "copy") if row["target"] == "small"]
     assert len({row["resource"] for row in held}) == len(held) and states(clinic)["waiting"] == states(clinic)["sending"] == 0
+
+
+def test_a_worker_goes_on_when_the_database_works_again_and_sends_nothing_twice(
+    clinic: Http, ehr: Small, connect: Connect, service: Service, clock: Clock, database: Database
+) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(2)))
+    log, away = CapturingLogger(), threading.Event()
+    worker = Worker(replace(service, log=log), threads=1)
+
+    def break_it(method: str, path: str) -> None:
+        if method == "POST" and path == "/Encounter" and not away.is_set():
+            away.set()
+            database.write(lambda tx: tx.execute(text("ALTER TABLE stream RENAME TO away")))
+
+    ehr.before = break_it
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: Counter(call.args[0] for call in log.calls)["stream_failed"] == 2)  # in being sent, and in being given back
+        wait_until(lambda: "worker_failed" in {call.args[0] for call in log.calls})
+        database.write(lambda tx: tx.execute(text("ALTER TABLE away RENAME TO stream")))
+        clock.forward(seconds=31)  # the lease that could not be given back lapses
+        wait_until(lambda: not {"waiting", "sending"} & states(clinic).keys())
+    finally:
+        worker.stop()
+        thread.join(20)
+    assert (len(ehr.of("Encounter")), len(ehr.of("Observation"))) == (1, 4)
+    assert set(states(clinic)) <= {"delivered", "superseded", "unsupported"} and dicts(database, "worker") == []
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_worker_that_is_told_to_stop_settles_what_it_sends_and_gives_the_rest_back(
