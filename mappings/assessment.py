@@ -117,7 +117,7 @@ class Stability:
 
 @record
 class SupportPerson:
-    name: C1[Label]
+    name: C1[Label | None] = None
     relationship: C1[Annotated[str, codes.RELATIONSHIP] | None] = None
     agreed: C1[bool | None] = None
 

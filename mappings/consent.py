@@ -47,6 +47,7 @@ CATEGORY = {
     "research": codes.concept(codes.coding(HL7 + "consentcategorycodes", "research", "Research Information Access")),
     "recording": codes.concept(codes.coding(codes.ACT, "ICOL", "information collection")),
 }
+POLICY = {kind: f"{OURS}/policy/{kind}" for kind in SCOPE}
 SIGNED_BY = table(f"{OURS}/CodeSystem/signed-by", {"patient": "Patient", "representative": "Representative"}, name="signed by")
 DECISION = table("http://hl7.org/fhir/consent-provision-type", {"permit": "Opt In", "deny": "Opt Out"})
 RECIPIENT_ROLE = own("recipient-role", "Roles of those who receive information", {
@@ -208,7 +209,7 @@ KIND = Kind(
             "dateTime": moment("signed_at"),
             "performer": [SignedBy()],
             "organization": [Refers("Organization", "clinic_id", role="clinic")],
-            "policy": [{"uri": f"{OURS}/policy/disclosure"}],
+            "policy": [{"uri": follows_table("kind", POLICY)}],
             "provision": {
                 "period": {"start": moment("valid_from"), "end": moment("valid_to")},
                 "provision": [each("provisions", {

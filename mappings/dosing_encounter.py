@@ -54,7 +54,7 @@ class Participant:
 
 @record
 class Escort:
-    name: C1[Label]
+    name: C1[Label | None] = None
     relationship: C1[Annotated[str, codes.RELATIONSHIP] | None] = None
 
 
@@ -234,6 +234,8 @@ def check(it: DosingEncounter) -> Iterator[tuple[str, str]]:
         yield "/status", f"{it.status} means ended before it has begun, and there is an administration: use aborted"
     if it.pre_checks is not None:
         yield from check_answers(C_SSRS, it.pre_checks.cs_srs_answers, "/preChecks/csSrsAnswers")
+    if it.prescription is not None and it.prescription.weight_kg is not None and it.prescription.weight_measured_at is None:
+        yield "/prescription/weightMeasuredAt", "is needed with a weight: R4 knows no body weight without its time, nor that it is unknown (vs-1)"
     for name, doses in (("administrations", it.administrations), ("rescueMedications", it.rescue_medications)):
         for n, dose in enumerate(doses):
             if dose.start and dose.end and dose.end < dose.start:

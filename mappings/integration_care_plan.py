@@ -122,7 +122,7 @@ class IntegrationCarePlan:
     recorded_by: C1[PractitionerKey]
     status: C1[Annotated[str, PLAN_STATUS]]
     pathway_id: C1[Annotated[Key, To("pathway")] | None] = None
-    title: C1[Label]
+    title: C1[Label | None] = None
     period: C1[Period | None] = None
     author: C1[PractitionerKey | None] = None
     goals: C1[tuple[Goal, ...]] = ()

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 from mappings import codes, model
 from mappings.code_table import codings_of
-from mappings.datatypes import code, coding, complex_extension, concept, day, part_of, quantity, string
+from mappings.datatypes import code, coding, complex_extension, concept, day, moment, part_of, quantity, string
 from mappings.disclosure import C0, C1, Level
 from mappings.element import LOST
 from mappings.kind import Resource
 from mappings.model import Between, Key, Label, To, Unit, record
-from mappings.parts import Effective, data_absent, follows_table, moment_or_unknown, own, own_each, practitioner, subject
+from mappings.parts import Effective, data_absent, follows_table, own, own_each, practitioner, subject
 from mappings.readings import Kilograms, observation, quantity_or_unknown
 from mappings.shape import Element, Fhir, Reading, Writing, key
 
@@ -85,7 +85,7 @@ def prescription() -> list[Resource]:
     return [
         observation(
             "prescription-weight", "Body weight", codes.BODY_WEIGHT, category="vital-signs",
-            effective=moment_or_unknown("effectiveDateTime", "prescription.weight_measured_at"),
+            effective={"effectiveDateTime": moment("prescription.weight_measured_at")},
             more=quantity_or_unknown("prescription.weight_kg"),
         ),
         Resource("MedicationRequest", "prescription", "Prescription for a dosing session", since=Level.C1, shape={

@@ -130,7 +130,7 @@ class Pathway:
     stuck_pattern: C2[Annotated[str, STUCK_PATTERN] | None] = None
     team: C1[tuple[Member, ...]] = ()
     course: C1[Course]
-    start: C1[datetime]
+    start: C1[datetime | None] = None
     end: C1[datetime | None] = None
     closure_reason: C1[Annotated[str, CLOSURE_REASON] | None] = None
 

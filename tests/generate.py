@@ -153,8 +153,11 @@ def _dosing(it: Any, rng: random.Random) -> Any:
     given = [dose.id for dose in it.administrations]
     status = "aborted" if it.status in ("cancelled", "no-show") and given else it.status
     checks = it.pre_checks and replace(it.pre_checks, cs_srs_answers=c_ssrs(it.pre_checks.cs_srs_answers, rng))
+    order = it.prescription
+    if order is not None and order.weight_measured_at is None:
+        order = replace(order, weight_kg=None)
     return replace(
-        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks,
+        it, status=status, reason=it.reason if status in ("cancelled", "no-show", "aborted") else None, pre_checks=checks, prescription=order,
         observations=tuple(replace(o, administration_id=rng.choice(given) if given and o.administration_id else None) for o in it.observations),
     )  # fmt: skip
 

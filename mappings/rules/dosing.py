@@ -20,8 +20,6 @@ def ordered_dose(it: Any, _around: Around, thresholds: Thresholds) -> Said:
         intended = order.intended_mg_per_kg * order.weight_kg
         if abs(order.dose_mg - intended) > _tolerance(intended, thresholds):
             yield "critical", "/prescription/doseMg"
-    if order.weight_kg is not None and order.weight_measured_at is None:
-        yield "warning", "/prescription/weightMeasuredAt"
     if order.weight_measured_at is not None and it.start - order.weight_measured_at > timedelta(days=thresholds.weight_valid_days):
         yield "warning", "/prescription/weightMeasuredAt"
     if order.weight_kg is not None and not thresholds.weight_low_kg <= order.weight_kg <= thresholds.weight_high_kg:
@@ -166,6 +164,8 @@ def fasting(it: Any, _around: Around, thresholds: Thresholds) -> Said:
 def escort(it: Any, _around: Around, _set: Thresholds) -> Said:
     if it.pre_checks is not None and it.pre_checks.escort_confirmed is not True:
         yield "warning", "/preChecks/escortConfirmed"
+    if it.pre_checks is None and any(dose.status != "not-done" for dose in it.administrations):
+        yield "warning", "/preChecks"
 
 
 def acute_risk(it: Any, _around: Around, _set: Thresholds) -> Said:
@@ -224,7 +224,8 @@ RULES = (
          _reads("pre_checks.bp.sys", "pre_checks.bp.dia"), pressure_before),
     Rule("R23", "dosing-encounter", "dose", "US esketamine label", "Food or drink too short before the dose",
          _reads("pre_checks.fast_food_hours", "pre_checks.fluids_minutes"), fasting),
-    Rule("R24", "dosing-encounter", "dose", "US esketamine label", "No escort is confirmed", _reads("pre_checks.escort_confirmed"), escort),
+    Rule("R24", "dosing-encounter", "dose", "US esketamine label", "No escort is confirmed",
+         _reads("pre_checks.escort_confirmed", "administrations.status"), escort),
     Rule("R25", "dosing-encounter", "dose", "C-SSRS screener", "Acute suicidal intent or plan: escalate",
          _reads("pre_checks.cs_srs_answers.item", "pre_checks.cs_srs_answers.answer"), acute_risk),
     Rule("R25L", "dosing-encounter", "dose", "C-SSRS screener", "The suicide risk level is high: escalate", _reads("pre_checks.cs_srs_level"), high_risk),

@@ -149,8 +149,6 @@ R10 = "/prescription/doseMg"
     (order(intended_mg_per_kg=D("0.1"), dose_mg=D("7.85")), {"R10": ("critical", (R10,))}),
     (order(weight_measured_at=START - timedelta(days=30)), {}),
     (order(weight_measured_at=START - timedelta(days=30, minutes=1)), {"R10": ("warning", ("/prescription/weightMeasuredAt",))}),
-    (order(weight_measured_at=None), {"R10": ("warning", ("/prescription/weightMeasuredAt",))}),
-    (order(weight_measured_at=None, weight_kg=None), {}),
     (order(intended_mg_per_kg=None, dose_mg=None, weight_kg=D(30)), {}),
     (order(intended_mg_per_kg=None, dose_mg=None, weight_kg=D("29.99")), {"R10": ("warning", ("/prescription/weightKg",))}),
     (order(intended_mg_per_kg=None, weight_kg=D(250)), {}),
@@ -204,7 +202,8 @@ R10 = "/prescription/doseMg"
     ({"pre_checks.fluids_minutes": D(29)}, {"R23": ("warning", ("/preChecks/fluidsMinutes",))}),
     ({"pre_checks.escort_confirmed": False}, {"R24": ("warning", ("/preChecks/escortConfirmed",))}),
     ({"pre_checks.escort_confirmed": None}, {"R24": ("warning", ("/preChecks/escortConfirmed",))}),
-    ({"pre_checks": None}, {}),
+    ({"pre_checks": None}, {"R24": ("warning", ("/preChecks",))}),
+    ({"pre_checks": None, "administrations.0.status": "not-done"}, {}),
     # R25: intent or plan; R25L: a high level
     ({"pre_checks.cs_srs_answers": answers(1, 1, 1, 0, 0)}, {}),
     ({"pre_checks.cs_srs_answers": answers(1, 1, 1, 1, 0)}, {"R25": ("critical", ("/preChecks/csSrsAnswers",))}),

@@ -76,9 +76,10 @@ def place_of(kind: Kind, resource: Resource, line: Line, one: Any, ids: Ids, rng
         if role(ids, given) == resource.role and id_ in wanted:
             for key in carriers(given, line):
                 if key in given and given[key] != wanted[id_].get(key) and (key != "extension" or ".extension" in line.path):
-                    path = element(differing(given, {**given, key: wanted[id_].get(key)}, []), line)
-                    if path[-1] == "url":
-                        return None  # one has an item more, and another extension stands in its place
+                    at = differing(given, {**given, key: wanted[id_].get(key)}, [])
+                    if at[-1] == "url" or (line.holds.many and isinstance(held := reduce(getitem, at, given), list) and isinstance(held[0], dict)):
+                        return None  # one has an item more, behind the others or where another extension stands
+                    path = element(at, line)
                     return given, [*path, 0] if line.type != "item" and isinstance(reduce(getitem, path, given), list) else path
     return None
 
