@@ -234,7 +234,7 @@ def _commit(act: Act, outward: Outward, followers: list[Outward], document: byte
 def _keep(act: Act, outward: Outward, document: bytes, patient: Stored | None, when: tuple[int, int]) -> int:
     before = outward.stored
     values: dict[str, Any] = {
-        "version": before.version + 1 if before else 1, "document": document, "findings": encode([f.document() for f in outward.found]),
+        "version": (before.version if before else act.tenant.restores) + 1, "document": document, "findings": encode([f.document() for f in outward.found]),
         "erased": outward.entity is None, "seq": when[0], "changed_at": when[1], "map_version": MAP_VERSION,
     }  # fmt: skip
     if before is not None:

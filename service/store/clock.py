@@ -91,5 +91,5 @@ def hold(tx: Connection) -> None:
 
 
 def restores(connection: Connection) -> int:
-    """0 where no backup was ever restored into this database, and another number, a greater one, after each restore."""
+    """The number of the last restore, above every version that was given before it; 0 where no backup was ever restored."""
     return int(connection.execute(select(clock.c.restores)).scalar_one())

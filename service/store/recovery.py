@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -13,14 +12,6 @@ from service.store.sql import run
 from service.store.tables import clock, copy, delivery, entity, stream, token
 
 BEGUN = 1_577_836_800  # 2020-01-01, in seconds: nothing of ours is older
-
-
-@dataclass(frozen=True)
-class Given:
-    """The greatest numbers that a database has given out: of its restores, and of a record's versions."""
-
-    restores: int = 0
-    version: int = 0
 
 
 def backup(database: Database, path: Path) -> None:
@@ -77,28 +68,29 @@ def holds_something(database: Database) -> bool:
         return "entity" not in str(error)
 
 
-def given_out(database: Database) -> Given:
-    """What the database that a backup is to replace has given out; nothing where it is lost, or is no database of ours."""
+def given_out(database: Database) -> int:
+    """The greatest version of a record in the database that a backup is to replace; 0 where it is lost, or is no database of ours."""
     if not holds_something(database):
-        return Given()
+        return 0
     try:
         with database.glance() as connection:
-            return Given(*connection.execute(select(select(clock.c.restores).scalar_subquery(), select(func.max(entity.c.version)).scalar_subquery())).one())
+            return max(connection.execute(select(func.max(entity.c.version)).union_all(select(clock.c.restores))).scalars())
     except Exception:  # noqa: BLE001 (it cannot be read, which may be why it is replaced)
-        return Given()
+        return 0
 
 
-def make_unsure(tx: Connection, given: Given, now: int) -> int:
+def make_unsure(tx: Connection, given: int, now: int) -> int:
     """After a restore nobody knows what EHRs were sent since: what is open is looked at first, and versions are not trusted.
 
-    No version is given twice, however often the same backup is restored. Those of records go on above what the replaced database
-    gave, and above the seconds since BEGUN, in case that is lost: no record is written once a second for years. Those of resources
-    are made with another number of restores. Tokens that were given out before are no longer good. Returns how many copies there are.
+    No version is given twice, however often the same backup is restored: each restore has a number above every version that the
+    replaced database gave, and above the seconds since BEGUN, in case that is lost, for no record is written once a second for
+    years. Versions of records go on from there, those of records that come back too; those of resources are made with the number.
+    Tokens that were given out before are no longer good. Returns how many copies there are.
     """
-    beyond = now // 1_000_000 - BEGUN
     greatest = func.max if tx.dialect.name == "sqlite" else func.greatest
-    tx.execute(update(clock).values(restores=greatest(clock.c.restores, given.restores, beyond) + 1))
-    tx.execute(update(entity).values(version=greatest(entity.c.version, given.version, beyond) + 1))
+    given = max(given, now // 1_000_000 - BEGUN)
+    number = tx.execute(update(clock).values(restores=greatest(clock.c.restores, given) + 1).returning(clock.c.restores)).scalar_one()
+    tx.execute(update(entity).values(version=greatest(entity.c.version + 1, number)))
     tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=None))
     tx.execute(update(delivery).where(delivery.c.state.in_((WAITING, SENDING))).values(unsure=True, state=WAITING))
     tx.execute(update(stream).values(lease_until=0, worker=None, epoch=stream.c.epoch + 1))

@@ -25,7 +25,7 @@ clock = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("restores", Integer, nullable=False),  # greater after each restore of a backup: versions after one are none of those before
+    Column("restores", Integer, nullable=False),  # the number of the last restore of a backup, which is above every version given before it
 )
 
 entity = Table(

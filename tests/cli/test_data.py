@@ -16,6 +16,7 @@ from service.sync.worker import Worker
 from service.wiring import wire
 from tests.cli.conftest import Said
 from tests.conftest import EXAMPLES, Http, examples
+from tests.service.records import patient, put
 
 Run = Callable[..., Said]
 
@@ -44,17 +45,19 @@ def test_a_restore_gives_no_version_a_second_time_however_often_a_backup_is_rest
     run("backup", str(tmp_path / "backup.db"))
     ann = next(entity for plural, id_, entity in examples() if (plural, id_) == ("patients", "ann"))
     given: list[int] = []
+    again: list[int] = []
     seen: list[str] = []
     clinic = pushed
     for _ in range(3):
         for gender in ("other", "male"):
             given.append(clinic.put("/api/v1/patients/ann", {**ann, "gender": gender}).json["version"])
-            [resource] = clinic.found("/fhir/r4/Patient")
+            [resource] = clinic.found("/fhir/r4/Patient?identifier=ann")
             seen.append(resource["meta"]["versionId"])
+        again.append(put(clinic, "patients", patient("late")).json["version"])  # which is not in the backup
         clinic.web.application.extensions["pathway"].close()
         assert run("restore", str(tmp_path / "backup.db"), "--yes").code == 0
         clinic = Http(create_app().test_client(), run("client", "token", "clinic").out.strip())
-    assert given == sorted(set(given)) and len(set(seen)) == len(seen) == 6
+    assert given == sorted(set(given)) and again == sorted(set(again)) and len(set(seen)) == len(seen) == 6
     assert clinic.get("/api/v1/patients/ann").json["version"] > given[-1]
     clinic.web.application.extensions["pathway"].close()
 
@@ -64,7 +67,7 @@ def test_versions_go_on_above_those_of_a_database_that_is_lost(given: Settings, 
     def restored(day: int) -> list[int]:
         database.write(lambda tx: tx.execute(text("UPDATE entity SET version = 1")))  # as the backup has it
         database.write(lambda tx: tx.execute(text("UPDATE clock SET restores = 0")))
-        database.write(lambda tx: recovery.make_unsure(tx, recovery.Given(), 1_775_000_000_000_000 + day * 86_400_000_000))
+        database.write(lambda tx: recovery.make_unsure(tx, 0, 1_775_000_000_000_000 + day * 86_400_000_000))
         with database.reading() as connection:
             return list(connection.execute(text("SELECT restores, (SELECT max(version) FROM entity) FROM clock")).one())
 
