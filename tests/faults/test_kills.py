@@ -52,7 +52,7 @@ def _pushed_while_killed(deployment: Running, processes: dict[str, Any], pushes:
     """Pushes on threads, each record's versions in order, while processes die and are started again: id -> (version, last acknowledged)."""
     acknowledged: dict[str, tuple[int, dict[str, Any]]] = {}
     done, wrong = Counter[int](), list[str]()
-    until = time.monotonic() + 150
+    until = time.monotonic() + 240
 
     def push(pusher: int) -> None:
         session, rng = deployment.session(), random.Random(pusher)
