@@ -74,7 +74,7 @@ def given_out(database: Database) -> int:
         return 0
     try:
         with database.glance() as connection:
-            return max(connection.execute(select(func.max(entity.c.version)).union_all(select(clock.c.restores))).scalars())
+            return int(max(connection.execute(select(func.max(entity.c.version)).union_all(select(clock.c.restores))).scalars()))
     except Exception:  # noqa: BLE001 (it cannot be read, which may be why it is replaced)
         return 0
 
