@@ -1,10 +1,13 @@
 """Processes: the web service, a worker, the sandbox EHR."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +71,23 @@ def serve(host: str | None, port: int | None, with_worker: bool) -> None:
     settings = load(**given)
     if with_worker:
         sys.exit(_together(["serve", *(f"--{name}={value}" for name, value in given.items())], ["work"]))
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        with tempfile.TemporaryDirectory(prefix="pathway-metrics-", dir=_memory()) as directory:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory  # before anything is counted
-            Web(settings).run()
-    else:
+    with _metrics_directory():  # before anything is counted
         Web(settings).run()
+
+
+@contextmanager
+def _metrics_directory() -> Iterator[None]:
+    """Where web processes count together. Each of them, forked within, leaves this too when it ends: the first process alone removes it."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        yield
+        return
+    ours, directory = os.getpid(), tempfile.mkdtemp(prefix="pathway-metrics-", dir=_memory())
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    try:
+        yield
+    finally:
+        if os.getpid() == ours:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _together(*commands: list[str]) -> int:

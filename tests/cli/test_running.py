@@ -86,6 +86,23 @@ def test_the_service_ends_with_an_error_when_its_worker_dies(tmp_path: Path) -> 
             requests.get(f"{url}/health/live", timeout=5)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_web_process_that_ends_is_replaced_by_one_that_answers(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "serve") as (process, url):
+        wait_until_ready(url)
+        [web] = descendants(process.pid)
+        os.kill(web, number)
+        until = time.monotonic() + 20
+        while descendants(process.pid) in ({web}, set()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        wait_until_ready(url)
+        assert requests.get(f"{url}/metrics", timeout=5).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(25) == 0
+
+
 def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     for _ in range(2):
         subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--until-idle"], cwd=ROOT, env=environment(tmp_path), check=True)
