@@ -30,8 +30,7 @@ def replace(call: Call) -> Answer:
     """PUT /api/v1/{kind}/{id}"""
     kind = kind_of(call)
     allow(call, kind, "cu")
-    body = _named(call, call.json(JSON))
-    entity = load(kind, body)
+    entity = _named(call, kind, call.json(JSON))
     prepared = _prepared(call, kind, entity)
     try:
         return _write(call, kind, entity, lambda act: publish(act, kind, entity, prepared), new=envelope.wants_new(call))
@@ -193,11 +192,19 @@ def _of_item(call: Call, field: model.Field, items: list[Any], problems: Problem
             yield "", f"{pointer}: {problem}"
 
 
-def _named(call: Call, body: Any) -> Any:
-    """The body with the id of the path, where it has none; one that has another is refused."""
+def _named(call: Call, kind: Kind, body: Any) -> Any:
+    """The entity of the path's id that a body describes. One that says another id is refused, with all else that is wrong with it."""
+    problems = []
     if isinstance(body, dict) and body.setdefault("id", call.args["id"]) != call.args["id"]:
-        raise Refused([("/id", f"should be {call.args['id']}, as in the path")])
-    return body
+        problems = [("/id", f"should be {call.args['id']}, as in the path")]
+        body["id"] = call.args["id"]
+    try:
+        entity = load(kind, body)
+    except Refused as refusal:
+        raise Refused([*problems, *refusal.problems]) from None
+    if problems:
+        raise Refused(problems)
+    return entity
 
 
 def _write(call: Call, kind: Kind, entity: Any, work: Callable[[Act], Any], *, new: bool = False, kept: tuple[str, bytes] | None = None) -> Answer:

@@ -38,7 +38,7 @@ def migrate() -> None:
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 def backup(path: Path) -> None:
-    """Write a backup to PATH, while the service runs: the database's own (SQLite's backup, pg_dump). Keep the secret with it, elsewhere."""
+    """Write a backup to PATH, while the service runs. It is the database's own (SQLite's backup, pg_dump). Keep the secret with it, elsewhere."""
     if path.exists():
         raise show.Failure(f"{path} is there already", show.REFUSED)
     settings = load()
@@ -79,7 +79,7 @@ def restore(path: Path, yes: bool) -> None:
 @click.option("--view", type=click.Choice(["C0", "C1", "C2", "C3"]), default="C3", show_default=True, help="As a reader of which level sees it.")
 @click.option("--check/--no-check", default=True, help="Check the resources' shapes and bindings too.")
 def map_(file: IO[bytes], kind_name: str, view: str, check: bool) -> None:
-    """Map one entity from FILE (our JSON; - for standard input) to a FHIR Bundle, without a database.
+    """Map one entity to a FHIR Bundle. FILE is our JSON, - standard input; no database is needed.
 
     Ids are not those of a deployment, and findings that look at other records are not made.
     """
@@ -107,7 +107,7 @@ def audit() -> None:
 
 @audit.command()
 def verify() -> None:
-    """Check the chain of the audit trail: a row that was changed or taken out shows."""
+    """Check the chain of the audit trail. A row that was changed or taken out shows."""
     with wired() as service, service.database.reading() as connection:
         broken, count = [], 0
         for number, holds in trail.verify(connection, derived(service.tenant.secret, "audit")):

@@ -12,7 +12,7 @@ from service.store import entities, outbox
 from service.store.deliveries import Filter
 
 COLUMNS = {
-    "id": "No.", "ehr": "EHR", "state": "State", "resource.type": "Type", "entity.kind": "Of", "entity.id": "Key", "attempts": "Tries", "reason": "Reason",
+    "id": "No.", "ehr": "EHR", "state": "State", "resource.type entity.kind entity.id": "Resource of record", "attempts": "Tries", "reason": "Reason",
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def show_(number: int) -> None:
 @click.option("--ehr", help="All of one EHR that are parked or unsupported.")
 @click.option("--reason", help="Only those with these words in the reason.")
 def replay(numbers: tuple[int, ...], ehr: str | None, reason: str | None) -> None:
-    """Owe again: the current content is sent, in a new delivery that names the old one."""
+    """Owe again. The current content is sent, in a new delivery that names the old one."""
     _change(store.replay, numbers, ehr, reason, "owed again")
 
 

@@ -34,7 +34,7 @@ DELIVER_SECONDS = 120
 @click.option("--examples", type=click.Path(exists=True, path_type=Path), default=Path("examples/pathway"), show_default=True, help="What is pushed.")
 @click.option("--once", is_flag=True, help="End when everything has arrived: exit code 1 if the EHRs do not hold what they should.")
 def demo(directory: Path, port: int, sandbox_port: int, examples: Path, once: bool) -> None:
-    """Start everything, send an example pathway through it, and keep running for you to explore."""
+    """Start everything and send an example through it. It keeps running for you to explore."""
     for number, name in ((port, "PORT"), (sandbox_port, "SANDBOX_PORT")):
         if not _free(number):
             raise Failure(f"Port {number} is in use. Choose another: {name}={number + 100} make run")

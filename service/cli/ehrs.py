@@ -76,7 +76,7 @@ def list_() -> None:
 @ehr.command()
 @click.argument("name")
 def test(name: str) -> None:
-    """Ask an EHR what it can do, with our credentials, and show it type by type."""
+    """Ask an EHR what it takes, and show it type by type."""
     from mappings.search import PARAMETERS
 
     with wired() as service:
@@ -95,7 +95,7 @@ def test(name: str) -> None:
          "sent": target.takes(t)}
         for t in sorted(PARAMETERS)
     ]  # fmt: skip
-    show.rows(found, {"type": "Type", "create": "Create", "update": "Update", "delete": "Delete", "once": "Created once by", "sent": "Sent"})
+    show.rows(found, {"type": "Type", "create": "Create", "update": "Update", "delete": "Delete", "once": "Created once by", "sent": "In agreement"})
 
 
 @ehr.command()
@@ -108,7 +108,7 @@ def pause(name: str) -> None:
 @ehr.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """Go on sending to an EHR, at once: a snooze and an open breaker are forgotten."""
+    """Go on sending to an EHR, at once. A snooze and an open breaker are forgotten."""
     _pause(name, paused=False)
 
 
@@ -123,7 +123,7 @@ def _pause(name: str, *, paused: bool) -> None:
 @click.argument("resource")
 @click.argument("remote_id")
 def link(name: str, resource: str, remote_id: str) -> None:
-    """Say that the EHR has a person or place already: RESOURCE is Patient/ID, Practitioner/ID or Organization/ID with the clinic's own key."""
+    """Link a person or place to what the EHR has of it. RESOURCE is Patient/ID, Practitioner/ID or Organization/ID with the clinic's own key."""
     with wired() as service:
         service.database.write(lambda tx: operating.link(service.tenant, tx, name, resource, remote_id))
     show.done(f"{resource} is {remote_id} at {name}.", ehr=name, resource=resource, remoteId=remote_id)

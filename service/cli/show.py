@@ -11,6 +11,7 @@ from rich.table import Table
 from service.wire import encode
 
 OK, FAILED, WRONG_USE, NOT_FOUND, REFUSED = 0, 1, 2, 3, 4  # exit codes
+SHORT = 16  # characters: the longest state, the name of an EHR as a rule
 console = Console(highlight=False)
 
 
@@ -29,14 +30,17 @@ def as_json() -> bool:
 
 
 def rows(found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], title: str | None = None) -> None:
-    """A table with these columns (key -> heading), or every row whole as a line of JSON."""
+    """A table with these columns (keys -> heading), or every row whole as a line of JSON. What is short is not broken into lines."""
     if as_json():
         for row in found:
             click.echo(encode(dict(row)))
         return
-    table = Table(*columns.values(), title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for row in found:
-        table.add_row(*(_shown(_at(row, key)) for key in columns))
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    cells = [[" ".join(_shown(_at(row, key)) for key in keys.split()) for keys in columns] for row in found]
+    for n, heading in enumerate(columns.values()):
+        table.add_column(heading, overflow="fold", no_wrap=all(len(row[n]) <= SHORT for row in cells))
+    for texts in cells:
+        table.add_row(*texts)
     console.print(table)
 
 

@@ -63,6 +63,12 @@ def test_six_faults_are_six_problems_each_by_its_pointer(clinic: Http) -> None:
     assert clinic.get("/api/v1/dosing-encounters/dose").status == 404
 
 
+def test_another_id_than_the_path_s_is_one_problem_among_others(clinic: Http) -> None:
+    assert clinic.put("/api/v1/patients/ann", patient(id="bea")).problems == [("/id", "should be ann, as in the path")]
+    both = clinic.put("/api/v1/patients/ann", patient(id=5, gender="none"))
+    assert (both.status, [path for path, _ in both.problems]) == (422, ["/id", "/gender"])
+
+
 # --- conditions
 
 
