@@ -69,7 +69,7 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
     "RelatedPerson": _lines(IDENTIFIER, *PATIENT, "name string name.text", "relationship token relationship", "active token active"),
     "Consent": _lines(
         IDENTIFIER, *PATIENT, "status token status", "scope token scope", "category token category", "date date dateTime", "period date provision.period",
-        "organization reference organization >Organization", "purpose token provision.provision.purpose",
+        "organization reference organization >Organization",  # sic: R4's purpose looks at the root provision alone, and ours stand in nested ones
     ),
     "EpisodeOfCare": _lines(
         IDENTIFIER, *PATIENT, "status token status", "type token type", "date date period", "organization reference managingOrganization >Organization",
