@@ -1,5 +1,6 @@
 """`pathway-fhir`: the commands, and the one place where what goes wrong becomes an exit code."""
 
+import os
 import sys
 from typing import Any
 
@@ -28,6 +29,7 @@ for group in (running, demo, data, ehrs, deliveries, clients):
 
 
 def main(args: list[str] | None = None) -> Any:
+    os.umask(0o077)  # databases, backups and logs hold records of patients: for their owner alone
     try:
         commands.main(args, prog_name="pathway-fhir", standalone_mode=False)
     except click.exceptions.Abort:

@@ -103,6 +103,12 @@ def test_a_web_process_that_ends_is_replaced_by_one_that_answers(tmp_path: Path,
         assert process.wait(25) == 0
 
 
+def test_what_it_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "service.cli.run", "backup", str(tmp_path / "copy.db")], cwd=ROOT, env=environment(tmp_path), check=True)
+    made = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}
+    assert {"pathway.db", "copy.db"} <= made.keys() and not any(made.values()), made
+
+
 def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     for _ in range(2):
         subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--until-idle"], cwd=ROOT, env=environment(tmp_path), check=True)
