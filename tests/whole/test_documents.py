@@ -40,7 +40,7 @@ def shell(running: Demo, commands: str) -> list[str]:
     """What each command said on standard output. Fails on an error of a command and on an error status of HTTP."""
     commands = commands.replace("127.0.0.1:8000", f"127.0.0.1:{running.port}").replace("curl -s", "curl -sS --fail-with-body")
     lines = [line for line in commands.splitlines() if line and not line.startswith("#")]
-    script = "set -e\n" + "\n".join(f"{line}\nprintf '\\036'" for line in lines)
+    script = "set -eo pipefail\n" + "\n".join(f"{line}\nprintf '\\036'" for line in lines)
     done = subprocess.run(["bash", "-c", script], check=False, cwd=running.directory, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{commands}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return [said for line, said in zip(lines, done.stdout.split("\036"), strict=False) if "curl" in line or "python" in line]
