@@ -12,7 +12,7 @@ from uuid import UUID
 
 import requests
 
-from benchmarks.deployment import ROOT, Deployment, _wait, dose, free_port, next_doses
+from benchmarks.deployment import ROOT, Deployment, _wait, example, free_port, next_doses
 from benchmarks.load import load, request
 from mappings import KINDS
 from mappings.disclosure import Level
@@ -30,7 +30,7 @@ Figures = dict[str, float]
 def mapping(rounds: int = 7, each: int = 300) -> Figures:
     """Full dosing encounters that one core maps to FHIR in a second, all of their resources at C3."""
     kind = KINDS["dosing-encounter"]
-    entity = load_entity(kind, dose(1))
+    entity = load_entity(kind, example("dosing-encounters", "ann-dose-1"))
     count = len(kind.to_fhir(entity, Ids(UUID(int=1)), Level.C3))
     found = []
     for _ in range(rounds):
