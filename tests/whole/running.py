@@ -71,6 +71,8 @@ def is_free(port: int) -> bool:
 @contextmanager
 def demo(directory: Path, command: Sequence[str], ports: Sequence[int], environment: Mapping[str, str], within: float) -> Iterator[Demo]:
     """Runs a command that ends in the demo, until it says that everything is up. Kills what is left of it afterwards."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what goes on behind it: whatever we start would ignore it too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     said = directory / f"said-{time.monotonic_ns()}.txt"
     with said.open("wb") as out:
         process = subprocess.Popen(command, cwd=directory, env=dict(environment), stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
