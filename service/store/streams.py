@@ -63,7 +63,7 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int) -> list
         if wanted <= 0:
             continue
         lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
-        sql = f"SELECT num FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at LIMIT :{lock}"
+        sql = f"SELECT num FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :{lock}"
         nums = [row[0] for row in run(tx, sql, (name, now, now, wanted))]
         for num in nums:
             row = tx.execute(
