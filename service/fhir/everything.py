@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from mappings.references import references_in
-from mappings.search import PARAMETERS, span
-from service.errors import Gone, NotFound, Unsearchable
+from mappings.search import PARAMETERS
+from service.errors import Gone, NotFound
 from service.fhir import answers
-from service.fhir.parameters import MOST_COUNTED
+from service.fhir.parameters import of_operation, since
 from service.fhir.read import UUID, known_id, note
 from service.pages import Place, seal, unseal
 from service.renderings import text_of, uuid_of
@@ -18,7 +18,7 @@ from service.store import reading
 from service.store import search as store
 from service.store.reading import Reader, Seen
 from service.store.search import Query
-from service.web import Answer, Call, whole
+from service.web import Answer, Call
 from service.wire import read
 
 
@@ -41,7 +41,7 @@ def of_patient(call: Call) -> Answer:
     """GET [base]/Patient/[id]/$everything: the patient's own resources in the order of their first publication, page by page"""
     require(call.who, "Patient", "r")
     answers.check_format(call)
-    given = _given(call)
+    given = of_operation(call.request.args.items(), KNOWN)
     limit = min(int(given.get("_count", call.service.settings.page_limit)), call.service.settings.page_limit) or 1
     base = f"{call.service.settings.base}/fhir/r4"
     path = f"{base}/Patient/{call.args['id']}/$everything"
@@ -55,7 +55,7 @@ def of_patient(call: Call) -> Answer:
         types = sorted(_wanted(call, given))
         assert patient.patient is not None
         nums = reading.of_patient(
-            connection, reader, call.now, patient.patient, seq=place.seq, after=place.resource, limit=limit + 1, types=types, since=_since(given)
+            connection, reader, call.now, patient.patient, seq=place.seq, after=place.resource, limit=limit + 1, types=types, since=since(given) or 0
         )
         found = _seen(state, nums[:limit])
         about = _places(state, found, types)
@@ -71,7 +71,7 @@ def of_encounter(call: Call) -> Answer:
     """GET [base]/Encounter/[id]/$everything: the visit, what refers to it, what that refers to, and the patient"""
     require(call.who, "Encounter", "r")
     answers.check_format(call)
-    given = _given(call)
+    given = of_operation(call.request.args.items(), KNOWN)
     base = f"{call.service.settings.base}/fhir/r4"
     with call.service.database.reading() as connection:
         reader = reading.reader(connection, call.who.reader, call.who.level)
@@ -85,17 +85,6 @@ def of_encounter(call: Call) -> Answer:
         found = [s for s in [visit, *hanging, *about] if s.type in types or s is visit]
     links = {"self": f"{base}/Encounter/{call.args['id']}/$everything"}
     return answers.bundle(call, "searchset", [answers.entry(base, s, "match") for s in found], links)
-
-
-def _given(call: Call) -> dict[str, str]:
-    given = dict(call.request.args.items())
-    unknown = sorted(set(given) - set(KNOWN))
-    problems = [(f"http.{name}", f"{name}: is not offered") for name in unknown]
-    if "_count" in given and whole(given["_count"], 0, MOST_COUNTED) is None:
-        problems.append(("http._count", "_count: is a whole number"))
-    if problems:
-        raise Unsearchable("The operation cannot be carried out", problems)
-    return given
 
 
 def _one(state: State, type_: str) -> Seen:
@@ -123,17 +112,8 @@ def _place(call: Call, connection: Connection, given: dict[str, str], sealed_for
 
 
 def _seen(state: State, nums: list[int]) -> list[Seen]:
-    found, since = reading.several(state.connection, state.reader, state.call.now, nums, state.seq), _since(state.given)
-    return [found[num] for num in nums if num in found and found[num].at >= since]
-
-
-def _since(given: dict[str, str]) -> int:
-    if "_since" not in given:
-        return 0
-    try:
-        return span(given["_since"].replace(" ", "+"))[0]
-    except (ValueError, OverflowError):
-        raise Unsearchable("_since: is no instant") from None
+    found, least = reading.several(state.connection, state.reader, state.call.now, nums, state.seq), since(state.given) or 0
+    return [found[num] for num in nums if num in found and found[num].at >= least]
 
 
 def _places(state: State, found: Iterable[Seen], types: list[str]) -> list[Seen]:
