@@ -10,8 +10,8 @@ from mappings.search import PARAMETERS
 from service.errors import Gone, NotFound
 from service.fhir import answers
 from service.fhir.parameters import of_operation, since
-from service.fhir.read import UUID, known_id, note
-from service.pages import Place, seal, unseal
+from service.fhir.read import UUID, known_id, note, place_of
+from service.pages import Place, seal
 from service.renderings import text_of, uuid_of
 from service.security.access import require
 from service.store import reading
@@ -49,7 +49,7 @@ def of_patient(call: Call) -> Answer:
     with call.service.database.reading() as connection:
         reader = reading.reader(connection, call.who.reader, call.who.level)
         sealed_for = repr((path, said, reader.key))
-        place = _place(call, connection, given, sealed_for)
+        place = place_of(call, connection, given, sealed_for)
         state = State(call, connection, reader, place.seq, given)
         patient = _one(state, "Patient")
         types = sorted(_wanted(call, given))
@@ -102,13 +102,6 @@ def _wanted(call: Call, given: dict[str, str]) -> frozenset[str]:
     scopes = call.who.scopes
     allowed = frozenset(t for t in PARAMETERS if scopes.allow(t, "r") or scopes.allow(t, "s"))
     return allowed & frozenset(given["_type"].split(",")) if "_type" in given else allowed
-
-
-def _place(call: Call, connection: Connection, given: dict[str, str], sealed_for: str) -> Place:
-    if "_page" in given:
-        oldest = call.now - call.service.settings.page_seconds * 1_000_000
-        return unseal(call.service.tenant, given["_page"], sealed_for, not_before=oldest)
-    return Place(reading.latest_seq(connection), 0, 0, call.now)
 
 
 def _seen(state: State, nums: list[int]) -> list[Seen]:
