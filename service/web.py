@@ -10,11 +10,11 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import Any, Protocol
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from flask import Request, Response, current_app, request
@@ -31,10 +31,14 @@ from service.store.clock import micros
 from service.wire import decode
 from service.wiring import Service
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1000
 WORTH_COMPRESSING = 1400
+BODILESS = (204, 304)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "-"
 WENT_WRONG = "The request could not be carried out. Nothing was stored."
@@ -69,8 +73,9 @@ class Call:
         assert self.caller is not None, "the route asks for a token"
         return self.caller
 
-    @property
+    @cached_property
     def now(self) -> int:
+        """When the request came, in microseconds: one moment for all that is looked at."""
         return micros(self.service.tenant.now())
 
     def json(self, *types: str) -> Any:
@@ -243,6 +248,14 @@ def _takes_gzip(accepted: str) -> bool:
     return parse_accept_header(accepted, Accept)["gzip"] > 0
 
 
+class _Bytes(Response):
+    """A body that is there and headers that are whole, for which werkzeug's own going over them again, and copying them, is left out."""
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS else self.response  # type: ignore[return-value]
+
+
 def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:
     headers = Headers(_constant(answer.type if answer.body or answer.status == 200 else ""))
     for name, value in answer.headers.items():
@@ -256,7 +269,9 @@ def _finished(call: Call, action: str, answer: Answer, began: float) -> Response
         if _takes_gzip(call.request.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, 1, mtime=0)
             headers.add("Content-Encoding", "gzip")
-    response = Response(body, answer.status, headers)
+    response = _Bytes(body, answer.status, headers)
+    if answer.status in BODILESS:
+        response.headers.remove("Content-Length")
     took = time.perf_counter() - began
     metrics.request(action, answer.status, took)
     call.service.log.info(

@@ -1,11 +1,12 @@
 """How FHIR answers: resources as they are stored, Bundles around them, and OperationOutcome for every error."""
 
 from collections.abc import Iterable
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from service.errors import MOST_PROBLEMS, NotAcceptable, Problems, ServiceError
 from service.renderings import instant, text_of
-from service.store.clock import moment
 from service.store.reading import Seen
 from service.web import Answer, Call
 from service.wire import encode, encode_pretty, read
@@ -46,10 +47,13 @@ def outcome(severity: str, code: str, problems: Problems) -> dict[str, Any]:
 
 def check_format(call: Call) -> None:
     """JSON is what we speak: `_format` beats Accept, as R4 3.1.0.1.11 says."""
-    asked = _parameter(call, "_format")
-    accepted = asked or call.request.headers.get("Accept") or "*/*"
-    if accepted not in TAKEN and not any(part.split(";")[0].strip() in TAKEN for part in accepted.split(",")):
+    if not _taken(_parameter(call, "_format") or call.request.headers.get("Accept") or "*/*"):
         raise NotAcceptable("Only JSON is offered: application/fhir+json")
+
+
+@lru_cache(maxsize=100)
+def _taken(accepted: str) -> bool:
+    return any(part.split(";")[0].strip() in TAKEN for part in accepted.split(","))
 
 
 def _parameter(call: Call, name: str) -> str | None:
@@ -115,4 +119,4 @@ def outcome_entry(found: dict[str, Any]) -> bytes:
 
 
 def http_date(at: int) -> str:
-    return moment(at).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return formatdate(at // 1_000_000, usegmt=True)

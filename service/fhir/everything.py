@@ -47,9 +47,9 @@ def of_patient(call: Call) -> Answer:
     path = f"{base}/Patient/{call.args['id']}/$everything"
     said = "&".join(f"{name}={value}" for name, value in given.items() if name not in ("_page", "_format", "_pretty"))
     with call.service.database.reading() as connection:
-        reader = reading.reader(connection, call.who.reader, call.who.level)
+        reader, seq = reading.state(connection, call.who.reader, call.who.level)
         sealed_for = repr((path, said, reader.key))
-        place = place_of(call, connection, given, sealed_for)
+        place = place_of(call, seq, given, sealed_for)
         state = State(call, connection, reader, place.seq, given)
         patient = _one(state, "Patient")
         types = sorted(_wanted(call, given))
@@ -74,8 +74,8 @@ def of_encounter(call: Call) -> Answer:
     given = of_operation(call.request.args.items(), KNOWN)
     base = f"{call.service.settings.base}/fhir/r4"
     with call.service.database.reading() as connection:
-        reader = reading.reader(connection, call.who.reader, call.who.level)
-        state = State(call, connection, reader, reading.latest_seq(connection), given)
+        reader, seq = reading.state(connection, call.who.reader, call.who.level)
+        state = State(call, connection, reader, seq, given)
         visit = _one(state, "Encounter")
         types = _wanted(call, given)
         hanging = _seen(state, _hanging(state, visit))

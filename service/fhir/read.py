@@ -53,7 +53,7 @@ def history(call: Call) -> Answer:
     limit = min(int(given.get("_count", settings.page_size)), settings.page_limit)
     with call.service.database.reading() as connection:
         sealed_for = repr((path, said, call.who.reader))
-        place = place_of(call, connection, given, sealed_for)
+        place = place_of(call, reading.latest_seq(connection), given, sealed_for)
         found = _versions(call, connection, place.seq)
     asked = [(seen, seen is found[-1]) for seen in found if seen.at >= (since(given) or 0)]
     page, links = asked[place.value : place.value + limit], {"self": f"{path}/_history" + (f"?{said}" if said else "")}
@@ -63,12 +63,12 @@ def history(call: Call) -> Answer:
     return answers.bundle(call, "history", [_version_entry(path, seen, first=first) for seen, first in page], links, total=len(asked))
 
 
-def place_of(call: Call, connection: Connection, given: dict[str, str], sealed_for: str) -> Place:
-    """Where the asked-for page begins: as its link says, or at the beginning of the data as it is now."""
+def place_of(call: Call, seq: int, given: dict[str, str], sealed_for: str) -> Place:
+    """Where the asked-for page begins: as its link says, or at the beginning of the data as it is at the last commit."""
     if "_page" in given:
         oldest = call.now - call.service.settings.page_seconds * 1_000_000
         return unseal(call.service.tenant, given["_page"], sealed_for, not_before=oldest)
-    return Place(reading.latest_seq(connection), 0, 0, call.now)
+    return Place(seq, 0, 0, call.now)
 
 
 def _versions(call: Call, connection: Connection, seq: int | None = None) -> list[Seen]:

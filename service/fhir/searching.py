@@ -56,9 +56,9 @@ def search(call: Call) -> Answer:
     given = _given(call)
     call.detail = " ".join(sorted({name for name, _ in given}))[:500]  # names of parameters: their values may be a patient's
     service = call.service
-    with service.database.reading() as connection:
-        reader = reading.reader(connection, call.who.reader, call.who.level)
-        under_way = Search(call, connection, type_, f"{service.settings.base}/fhir/r4", reader, reading.latest_seq(connection))
+    with service.database.glance() as connection:
+        reader, seq = reading.state(connection, call.who.reader, call.who.level)
+        under_way = Search(call, connection, type_, f"{service.settings.base}/fhir/r4", reader, seq)
         lenient = "handling=lenient" in call.request.headers.get("Prefer", "")
         under_way.asked = understood(type_, given, lenient=lenient, chained=_chained(under_way), base=under_way.base)
         return _answered(under_way)
@@ -78,15 +78,13 @@ def _answered(under_way: Search) -> Answer:
         return answers.bundle(call, "searchset", _dropped(asked), {"self": used}, total=store.count(under_way.connection, query))
     found = store.search(under_way.connection, query)
     total = store.count(under_way.connection, replace(query, after=None)) if asked.total else None
-    matches = under_way.seen([num for num, _ in found.rows])
-    included = _included(under_way, matches)
+    included = _included(under_way, found.seen)
     links = {"self": used}
-    if found.more:
-        num, value = found.rows[-1]
+    if found.more and found.last is not None:
         made_at = place.made_at if place else call.now
-        token = seal(call.service.tenant, Place(query.seq, value, num, made_at), _fingerprinted(under_way, limit))
+        token = seal(call.service.tenant, Place(query.seq, *found.last, made_at), _fingerprinted(under_way, limit))
         links["next"] = _url(under_way, [*asked.used, ("_page", token)])
-    entries = [answers.entry(under_way.base, s, "match", _subset(asked, s)) for s in matches]
+    entries = [answers.entry(under_way.base, s, "match", _subset(asked, s)) for s in found.seen]
     entries += [answers.entry(under_way.base, s, "include") for s in included]
     call.detail += f" entries={len(entries)}"
     return answers.bundle(call, "searchset", [*entries, *_dropped(asked)], links, total=total)
@@ -148,7 +146,7 @@ def _chained(under_way: Search):  # type: ignore[no-untyped-def]
         found = store.search(under_way.connection, query)
         if found.more:
             raise ValueError(f"leads to more than {MOST_CHAINED} resources: ask more closely")
-        return [f"{s.type}/{text_of(s.uuid)}" for s in under_way.seen([num for num, _ in found.rows])]
+        return [f"{s.type}/{text_of(s.uuid)}" for s in found.seen]
 
     return follow
 

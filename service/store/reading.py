@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.store.sql import marks, run
+from service.store.sql import Statement, marks, padded, run
 from service.store.tables import DELETED, FOREVER
 
 
@@ -19,9 +19,13 @@ class Reader:
     moved: bool = True
 
 
-def reader(connection: Connection, key: str, level: int) -> Reader:
-    """A reader as things stand: one of whom no consent speaks has its default level for everybody, which is quicker to look up."""
-    return Reader(key, level, bool(run(connection, "SELECT 1 FROM disclosure WHERE reader = : LIMIT 1", (key,))))
+def state(connection: Connection, key: str, level: int) -> tuple[Reader, int]:
+    """A reader and the last commit, as things stand: what is read at that commit is one state of the data, transaction or not.
+
+    A reader of whom no consent speaks has its default level for everybody, which is quicker to look up.
+    """
+    seq, moved = run(connection, "SELECT seq, EXISTS (SELECT 1 FROM disclosure WHERE reader = :) FROM clock", (key,))[0]
+    return Reader(key, level, bool(moved)), seq
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,14 @@ class Seen:
 
 # The reader's level for the resource's patient, at this moment.
 LEVEL = """COALESCE((SELECT d.level FROM disclosure d WHERE d.reader = : AND d.patient = r.patient AND d.since <= : AND d.until > :), :)"""
-_COLUMNS = f"r.num, r.uuid, r.type, r.patient, g.version, g.at, g.state, g.body, {LEVEL} AS seen_at, g.lo, g.hi"
-_ONE = f"SELECT {_COLUMNS} FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = : AND g.to_seq = {FOREVER}"
-_VERSIONS = f"SELECT {_COLUMNS}, g.from_seq, g.to_seq FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = :"
+_COLUMNS = "r.num, r.uuid, r.type, r.patient, g.version, g.at, g.state, g.body"
+_ONE = f"SELECT {_COLUMNS}, {LEVEL}, g.lo, g.hi FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = : AND g.to_seq = {FOREVER}"
+_VERSIONS = f"SELECT {_COLUMNS}, {LEVEL}, g.lo, g.hi, g.from_seq FROM resource r JOIN rendering g ON g.resource = r.num WHERE r.uuid = : AND r.type = :"
+
+
+def level_of(reader: Reader, now: int) -> tuple[str, tuple[Any, ...]]:
+    """The reader's level for the patient of a `resource r` in SQL, with its parameters."""
+    return (LEVEL, _level(reader, now)) if reader.moved else (":", (reader.level,))
 
 
 def _level(reader: Reader, now: int) -> tuple[Any, ...]:
@@ -55,7 +64,7 @@ def _level(reader: Reader, now: int) -> tuple[Any, ...]:
 
 
 def _seen(row: Any) -> Seen:
-    return Seen(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7]), row[8])
+    return Seen(*row[:9])
 
 
 def one(connection: Connection, reader: Reader, now: int, type_: str, uuid: bytes) -> Seen | None:
@@ -82,23 +91,28 @@ def several(connection: Connection, reader: Reader, now: int, nums: Sequence[int
     """Renderings by number as they were at a commit; without those that the reader may not see or that were deleted."""
     found: dict[int, Seen] = {}
     for start in range(0, len(nums), 500):
-        chunk = nums[start : start + 500]
-        sql = (
-            f"SELECT {_COLUMNS} FROM resource r JOIN rendering g ON g.resource = r.num "
-            f"WHERE r.num IN ({marks(chunk)}) AND g.to_seq > : AND g.from_seq <= : AND g.state <> {DELETED}"
-        )
-        for row in run(connection, sql, (*_level(reader, now), *chunk, seq, seq)):
-            if row[9] <= row[8] <= row[10]:
-                found[row[0]] = _seen(row)
+        chunk = padded(nums[start : start + 500])
+        wanted = Statement().add(f"SELECT num AS resource, 0 AS value FROM resource WHERE num IN ({marks(chunk)})", *chunk)
+        found |= {seen.num: seen for _, seen in shown(connection, reader, now, wanted, seq)}
     return found
+
+
+def shown(connection: Connection, reader: Reader, now: int, wanted: Statement, seq: int) -> list[tuple[int, Seen]]:
+    """What a reader sees at a commit of the (resource, value) that a statement finds, each with its value and in no order."""
+    level, parameters = level_of(reader, now)
+    statement = Statement().add(f"SELECT {_COLUMNS}, {level}, found.value FROM (", *parameters)
+    statement.add(wanted.sql, *wanted.parameters).add(") AS found CROSS JOIN resource r CROSS JOIN rendering g")
+    statement.add("WHERE r.num = found.resource AND g.resource = r.num AND g.to_seq > : AND g.from_seq <= :", seq, seq)
+    statement.add(f"AND g.state <> {DELETED} AND {level} BETWEEN g.lo AND g.hi", *parameters)
+    return [(row[9], _seen(row)) for row in statement.run(connection)]
 
 
 def numbers(connection: Connection, uuids: Iterable[bytes]) -> dict[bytes, int]:
     wanted = list(dict.fromkeys(uuids))
     found: dict[bytes, int] = {}
     for start in range(0, len(wanted), 500):
-        chunk = wanted[start : start + 500]
-        found |= {bytes(row[0]): row[1] for row in run(connection, f"SELECT uuid, num FROM resource WHERE uuid IN ({marks(chunk)})", chunk)}
+        chunk = padded(wanted[start : start + 500])
+        found |= {row[0]: row[1] for row in run(connection, f"SELECT uuid, num FROM resource WHERE uuid IN ({marks(chunk)})", chunk)}
     return found
 
 
@@ -140,12 +154,12 @@ def renderings(connection: Connection, nums: Sequence[int], level: int) -> dict[
     """What a level sees of resources now, deleted ones among them."""
     found: dict[int, Rendered] = {}
     for start in range(0, len(nums), 500):
-        chunk = nums[start : start + 500]
+        chunk = padded(nums[start : start + 500])
         sql = (
             f"SELECT r.num, r.uuid, r.type, g.version, g.state, g.body FROM resource r JOIN rendering g ON g.resource = r.num "
             f"WHERE r.num IN ({marks(chunk)}) AND g.to_seq = {FOREVER} AND g.lo <= : AND g.hi >= :"
         )
-        found |= {row[0]: Rendered(bytes(row[1]), row[2], row[3], row[4], bytes(row[5])) for row in run(connection, sql, (*chunk, level, level))}
+        found |= {row[0]: Rendered(*row[1:]) for row in run(connection, sql, (*chunk, level, level))}
     return found
 
 
@@ -153,7 +167,7 @@ def stream_keys(connection: Connection, nums: Sequence[int]) -> dict[int, int]:
     """The stream in which each resource is sent: its patient's, or one of its own where it has none."""
     found: dict[int, int] = {}
     for start in range(0, len(nums), 500):
-        chunk = nums[start : start + 500]
+        chunk = padded(nums[start : start + 500])
         rows = run(connection, f"SELECT num, patient FROM resource WHERE num IN ({marks(chunk)})", chunk)
         found |= {row[0]: row[1] if row[1] is not None else -row[0] for row in rows}
     return found

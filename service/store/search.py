@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from service.store import reading
 from service.store.index import EXACT, LONG, WEEK, Parameters
-from service.store.reading import LEVEL, Reader
-from service.store.sql import Statement, marks, run
+from service.store.reading import Reader, Seen
+from service.store.sql import Statement, marks, padded, run
 
 FROM_BELOW = ("eq", "ge", "gt", "sa", "ap")  # the comparisons that only what is late enough can meet
 LAST = 2**62 + 1  # where what has no time stands: behind all that has one, whichever way they are sorted
@@ -62,22 +63,26 @@ class Query:
 
 @dataclass(frozen=True)
 class Found:
-    """Numbers of resources in order, each with the value it was ordered by."""
+    """A page in its order. `last` is the (value, resource) of its last entry, after which the next page begins."""
 
-    rows: list[tuple[int, int]]
+    seen: list[Seen]
+    last: tuple[int, int] | None
     more: bool
 
 
 def search(connection: Connection, query: Query) -> Found:
     if query.only == ():
-        return Found([], more=False)
+        return Found([], None, more=False)
     last = -LAST if query.descending else LAST
-    rows: list[tuple[int, int]] = []
+    rows: list[tuple[int, Seen]] = []
     if query.after is None or query.after[0] != last:
-        rows = [(int(row[0]), int(row[1])) for row in _statement(connection, query, ordered=True).run(connection)]
+        rows = reading.shown(connection, query.reader, query.now, _statement(connection, query, ordered=True), query.seq)
+        rows.sort(key=lambda row: (row[0], row[1].num), reverse=query.descending)
     if len(rows) <= query.limit and _some_lack(query):
-        rows += [(num, last) for num in _lacking(connection, replace(query, limit=query.limit + 1 - len(rows)), last)]
-    return Found(rows[: query.limit], len(rows) > query.limit)
+        lacking = _lacking(connection, replace(query, limit=query.limit - len(rows)), last)
+        rows += sorted(reading.shown(connection, query.reader, query.now, lacking, query.seq), key=lambda row: row[1].num)
+    page = rows[: query.limit]
+    return Found([seen for _, seen in page], (page[-1][0], page[-1][1].num) if page else None, len(rows) > query.limit)
 
 
 def _some_lack(query: Query) -> bool:
@@ -86,15 +91,14 @@ def _some_lack(query: Query) -> bool:
     return query.order not in ("", "_lastUpdated") and not bounded
 
 
-def _lacking(connection: Connection, query: Query, last: int) -> list[int]:
+def _lacking(connection: Connection, query: Query, last: int) -> Statement:
     """What meets the query and has nothing of what it is sorted by, by number."""
     lacks = Criterion(query.order, "date", missing=True)
     inner = _statement(connection, replace(query, order="_lastUpdated", criteria=(*query.criteria, lacks), after=None), ordered=False)
-    statement = Statement().add(f"SELECT found.resource FROM ({inner.sql}) AS found", *inner.parameters)
+    statement = Statement().add(f"SELECT l.resource, {last} AS value FROM (").add(inner.sql, *inner.parameters).add(") AS l")
     if query.after is not None and query.after[0] == last:
-        statement.add("WHERE found.resource > :", query.after[1])
-    statement.add("ORDER BY found.resource LIMIT :", query.limit)
-    return [int(row[0]) for row in statement.run(connection)]
+        statement.add("WHERE l.resource > :", query.after[1])
+    return statement.add(f"ORDER BY l.resource LIMIT {query.limit + 1}")
 
 
 def count(connection: Connection, query: Query) -> int:
@@ -120,8 +124,9 @@ def _statement(connection: Connection, query: Query, *, ordered: bool) -> Statem
 
 
 def _ordered(statement: Statement, query: Query, row: str) -> Statement:
+    """The limit stands in the statement itself: a plan for any limit is a slower one (measured on SQLite: 146 us in place of 70)."""
     way = " DESC" if query.descending else ""
-    return statement.add(f"ORDER BY {row}value{way}, {row}resource{way} LIMIT :", query.limit + 1)
+    return statement.add(f"ORDER BY {row}value{way}, {row}resource{way} LIMIT {query.limit + 1}")
 
 
 def _finished(statement: Statement, query: Query, rest: Iterable[Criterion], *, ordered: bool) -> Statement:
@@ -192,16 +197,17 @@ def _by_order(query: Query, order: str, number: int, *, ordered: bool) -> Statem
 def _by_candidates(query: Query, driver: Criterion | None, numbers: list[int], *, ordered: bool) -> Statement:
     """The candidates by the driving criterion's own rows, or by their numbers, each then placed in the order.
 
-    CROSS JOIN, and + before the order's parameter, keep SQLite from walking the whole order in search of the candidates (measured, at
-    100,000 resources: 160 searches by patient a second).
+    CROSS JOIN, and an order's parameter that is asked for twice where it has one, keep SQLite from walking the whole order in
+    search of the candidates (measured, at 100,000 resources: 895 us of a search by patient, 20 without).
     """
+    numbers = [*numbers, *numbers[:1]]
     statement = Statement().add("SELECT DISTINCT s.resource, s.value FROM")
     if driver is not None:
         statement.add("search_value c CROSS JOIN search_value s")
     else:
         statement.add("search_value s")
     _joined(statement, query, "s")
-    statement.add(f"AND +s.parameter IN ({marks(numbers)})", *numbers)
+    statement.add(f"AND s.parameter IN ({marks(numbers)})", *numbers)
     if driver is not None:
         statement.add("AND s.resource = c.resource")
         _valid(statement, query, "c")
@@ -210,7 +216,8 @@ def _by_candidates(query: Query, driver: Criterion | None, numbers: list[int], *
         statement.add(")")
     else:
         assert query.only is not None
-        statement.add(f"AND s.resource IN ({marks(query.only)})", *query.only)
+        only = padded(query.only)
+        statement.add(f"AND s.resource IN ({marks(only)})", *only)
     return _finished(statement, query, [c for c in query.criteria if c is not driver], ordered=ordered)
 
 
@@ -232,11 +239,8 @@ def _joined(statement: Statement, query: Query, row: str) -> None:
 
 
 def _valid(statement: Statement, query: Query, row: str) -> None:
-    reader = query.reader
-    if reader.moved:
-        statement.add(f"AND {LEVEL} BETWEEN {row}.lo AND {row}.hi", reader.key, query.now, query.now, reader.level)
-    else:
-        statement.add(f"AND {row}.lo <= : AND {row}.hi >= :", reader.level, reader.level)
+    level, parameters = reading.level_of(query.reader, query.now)
+    statement.add(f"AND {level} BETWEEN {row}.lo AND {row}.hi", *parameters)
     statement.add(f"AND {row}.from_seq <= : AND {row}.to_seq > :", query.seq, query.seq)
 
 

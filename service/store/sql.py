@@ -1,12 +1,14 @@
 """Statements for the hot paths, written as SQL: the driver's own parameters, and rows as plain tuples."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 
+from service.store.prepared import Prepared
+
+T = TypeVar("T")
 ROWS = 500
 
 
@@ -36,13 +38,13 @@ def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> lis
     SQLAlchemy's result objects cost as much as the statement itself on the paths that this is for (measured: 90 of 250 us).
     """
     driver: Any = connection.connection.dbapi_connection
-    found: list[Any] = driver.execute(_marked(sql, connection.dialect.name), tuple(parameters)).fetchall()
-    return found
-
-
-@lru_cache(maxsize=500)
-def _marked(sql: str, dialect: str) -> str:
-    return sql.replace(":", "?" if dialect == "sqlite" else "%s")
+    if connection.dialect.name == "sqlite":
+        found: list[Any] = driver.execute(sql.replace(":", "?"), tuple(parameters)).fetchall()
+        return found
+    prepared: Prepared | None = connection.info.get("prepared")
+    if prepared is None:
+        prepared = connection.info["prepared"] = Prepared(driver)
+    return prepared.run(sql, parameters)
 
 
 def lock_name(tx: Connection, name: str, *, shared: bool = False) -> None:
@@ -73,3 +75,8 @@ def insert_many(connection: Connection, table: str, columns: Sequence[str], rows
 
 def marks(values: Sequence[Any]) -> str:
     return ", ".join(":" * len(values))
+
+
+def padded(values: Sequence[T]) -> list[T]:
+    """Values for an IN, the last of them again until they are a power of two: statements of few lengths are prepared once."""
+    return [*values, *list(values[-1:]) * ((1 << (len(values) - 1).bit_length()) - len(values))]

@@ -1,0 +1,38 @@
+"""Statements asked directly are the same on both databases: what goes in comes out, and none are kept without end."""
+
+import pytest
+
+from service.store.database import Database
+from service.store.prepared import MOST
+from service.store.sql import marks, padded, run
+
+VALUES = [0, -1, 2**62, -(2**62), "", "Zoë: 'quoted'", b"", b"\x00\xff", None]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_comes_back_as_it_was_sent(database: Database, value: object) -> None:
+    kind = {int: "BIGINT", bytes: "BYTEA" if not database.sqlite else "BLOB"}.get(type(value), "TEXT")
+    with database.glance() as connection:
+        assert run(connection, f"SELECT CAST(: AS {kind})", (value,)) == [(value,)]
+
+
+def test_more_statements_than_are_kept_are_all_answered(database: Database) -> None:
+    with database.glance() as connection:
+        asked = [(n, run(connection, f"SELECT {n} + :", (1,))) for n in [*range(MOST + 20), *range(MOST + 20)]]
+    assert all(found == [(n + 1,)] for n, found in asked)
+
+
+def test_a_statement_that_fails_says_so_and_the_next_is_answered(database: Database) -> None:
+    with pytest.raises(Exception, match="nowhere"), database.glance() as connection:
+        run(connection, "SELECT x FROM nowhere WHERE x = :", (1,))
+    with database.glance() as connection:
+        assert run(connection, "SELECT 1 + :", (1,)) == [(2,)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 500])
+def test_values_for_an_in_are_padded_with_what_is_there(database: Database, count: int) -> None:
+    values = padded(range(count))
+    assert set(values) == set(range(count))
+    assert len(values).bit_count() == 1
+    with database.glance() as connection:
+        assert run(connection, f"SELECT 1 WHERE {count - 1} IN ({marks(values)})", values) == [(1,)]
