@@ -43,10 +43,10 @@ def _on(kind: str, urls: list[str], large_size: int) -> dict[str, measures.Figur
         first = [fill(small.service, 1_000), fill(large.service, large_size)]
         found[f"{kind}, start and memory"] = measures.process(small)
         found[f"{kind}, reads"] = measures.reads(large)
-        found[f"{kind}, searches at 1,000"] = measures.searches(small)
-        found[f"{kind}, searches at {large_size:,}"] = measures.searches(large)
         found[f"{kind}, publishes"] = measures.publishes(large, first[1])
         found[f"{kind}, publish cost"] = measures.publish_cost(small, large, (first[0], first[1] + 150))
+        found[f"{kind}, searches at {small.count():,}"] = measures.searches(small)  # by now with whole pages of encounters
+        found[f"{kind}, searches at {large.count():,}"] = measures.searches(large)
         found[f"{kind}, deliveries"] = measures.deliveries(small)
         found[f"{kind}, memory after all"] = {"web worker MB": max(large.memory())}
     return found

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Select, insert, select, tuple_, update
 
-from service.store.sql import lock_name
+from service.store.sql import lock_name, marks, padded, run
 from service.store.tables import entity, entity_version
 
 
@@ -26,8 +26,16 @@ class Stored:
     changed_at: int
 
 
+_COLUMNS = "num, kind, id, patient, version, document, findings, erased, seq, changed_at"
+
+
+def _columns() -> list[Column[Any]]:
+    return [entity.c[name] for name in _COLUMNS.split(", ")]
+
+
 def _stored(row: Any) -> Stored:
-    return Stored(row.num, row.kind, row.id, row.patient, row.version, row.document, row.findings, row.erased, row.seq, row.changed_at)
+    num, kind, id, patient, version, document, findings, erased, seq, changed_at = row
+    return Stored(num, kind, id, patient, version, document, findings, bool(erased), seq, changed_at)
 
 
 def lock_patient(tx: Connection, id: str) -> Stored | None:
@@ -37,32 +45,38 @@ def lock_patient(tx: Connection, id: str) -> Stored | None:
 
 def get(connection: Connection, kind: str, id: str, *, lock: bool = False) -> Stored | None:
     """An entity by its key. `lock` holds it, and where there is none yet its key, until the transaction ends."""
-    query = select(entity).where(entity.c.kind == kind, entity.c.id == id)
     lock = lock and connection.dialect.name != "sqlite"
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None and lock:  # two who make the same one at once: the second waits here, and finds it
+    query = f"SELECT {_COLUMNS} FROM entity WHERE kind = : AND id = :{' FOR UPDATE' if lock else ''}"
+    rows = run(connection, query, (kind, id))
+    if not rows and lock:  # two who make the same one at once: the second waits here, and finds it
         lock_name(connection, f"{kind}/{id}")
-        row = connection.execute(query.with_for_update()).one_or_none()
-    return _stored(row) if row else None
+        rows = run(connection, query, (kind, id))
+    return _stored(rows[0]) if rows else None
 
 
 def lock(tx: Connection, num: int) -> Stored:
     """An entity by its number, locked where rows are."""
-    query = select(entity).where(entity.c.num == num)
-    return _stored(tx.execute(query if tx.dialect.name == "sqlite" else query.with_for_update()).one())
+    lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE"
+    return _stored(run(tx, f"SELECT {_COLUMNS} FROM entity WHERE num = :{lock}", (num,))[0])
 
 
 def several(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
     wanted = list(set(keys))
     if not wanted:
         return {}
-    rows = connection.execute(select(entity).where(tuple_(entity.c.kind, entity.c.id).in_(wanted)))
-    return {(row.kind, row.id): _stored(row) for row in rows}
+    found = {}
+    for start in range(0, len(wanted), 200):
+        chunk = padded(wanted[start : start + 200])
+        pairs = ", ".join(["(:, :)"] * len(chunk))
+        for row in run(connection, f"SELECT {_COLUMNS} FROM entity WHERE (kind, id) IN (VALUES {pairs})", [part for key in chunk for part in key]):
+            found[row[1], row[2]] = _stored(row)
+    return found
 
 
 def of_patient(connection: Connection, patient: int, kinds: Iterable[str]) -> list[Stored]:
-    rows = connection.execute(select(entity).where(entity.c.patient == patient, entity.c.kind.in_(list(kinds))).order_by(entity.c.num))
-    return [_stored(row) for row in rows]
+    wanted = list(kinds)
+    query = f"SELECT {_COLUMNS} FROM entity WHERE patient = : AND kind IN ({marks(wanted)}) ORDER BY num"
+    return [_stored(row) for row in run(connection, query, (patient, *wanted))] if wanted else []
 
 
 def listed(
@@ -73,7 +87,7 @@ def listed(
     What is of the `withheld` patients takes no room on a page: a page that is not full would tell of it.
     """
     e = entity.c
-    query = select(entity).where(e.kind == kind, tuple_(e.seq, e.num) > after, e.changed_at >= since)
+    query = select(*_columns()).where(e.kind == kind, tuple_(e.seq, e.num) > after, e.changed_at >= since)
     query = query.where(e.patient.is_(None) | e.patient.not_in(withheld))
     if patient is not None:
         query = query.where(e.patient == patient)

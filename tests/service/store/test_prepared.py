@@ -1,6 +1,7 @@
 """Statements asked directly are the same on both databases: what goes in comes out, and none are kept without end."""
 
 import pytest
+from sqlalchemy import text
 
 from service.store.database import Database
 from service.store.prepared import MOST
@@ -27,6 +28,14 @@ def test_a_statement_that_fails_says_so_and_the_next_is_answered(database: Datab
         run(connection, "SELECT x FROM nowhere WHERE x = :", (1,))
     with database.glance() as connection:
         assert run(connection, "SELECT 1 + :", (1,)) == [(2,)]
+
+
+def test_statements_outlive_rollbacks_and_whatever_else_is_asked_of_the_connection(database: Database) -> None:
+    for _ in range(20):
+        with database.reading() as connection:
+            assert run(connection, "SELECT 2 + :", (1,)) == [(3,)]
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+            assert run(connection, "SELECT 2 + :", (1,)) == [(3,)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 500])
