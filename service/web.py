@@ -253,7 +253,7 @@ class _Bytes(Response):
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         start_response(self.status, self.headers.to_wsgi_list())
-        return () if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS else self.response  # type: ignore[return-value]
+        return () if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS else [self.get_data()]
 
 
 def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Select, insert, select, tuple_, update
 
+from service.store.resources import chunks
 from service.store.sql import lock_name, marks, padded, run
 from service.store.tables import entity, entity_version
 
@@ -61,12 +62,9 @@ def lock(tx: Connection, num: int) -> Stored:
 
 
 def several(connection: Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stored]:
-    wanted = list(set(keys))
-    if not wanted:
-        return {}
     found = {}
-    for start in range(0, len(wanted), 200):
-        chunk = padded(wanted[start : start + 200])
+    for some in chunks(list(set(keys))):
+        chunk = padded(some)
         pairs = ", ".join(["(:, :)"] * len(chunk))
         for row in run(connection, f"SELECT {_COLUMNS} FROM entity WHERE (kind, id) IN (VALUES {pairs})", [part for key in chunk for part in key]):
             found[row[1], row[2]] = _stored(row)

@@ -1,7 +1,7 @@
 """Statements that a connection of PostgreSQL has prepared, asked and answered in PostgreSQL's binary form.
 
 psycopg's cursors give up the interpreter's lock at each of their steps and get bytes as twice as many hexadecimal digits; libpq,
-which psycopg.pq wraps, answers in one step and as it is stored (measured: 90 us a read where a cursor takes 64 us more of ours).
+which psycopg.pq wraps, answers in one step and as it is stored (measured: 28 us of a read in our process, 64 by a cursor).
 """
 
 from collections import OrderedDict

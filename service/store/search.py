@@ -197,10 +197,10 @@ def _by_order(query: Query, order: str, number: int, *, ordered: bool) -> Statem
 def _by_candidates(query: Query, driver: Criterion | None, numbers: list[int], *, ordered: bool) -> Statement:
     """The candidates by the driving criterion's own rows, or by their numbers, each then placed in the order.
 
-    CROSS JOIN, and an order's parameter that is asked for twice where it has one, keep SQLite from walking the whole order in
+    CROSS JOIN, and more than one parameter even where the order has one, keep SQLite from walking the whole order in
     search of the candidates (measured, at 100,000 resources: 895 us of a search by patient, 20 without).
     """
-    numbers = [*numbers, *numbers[:1]]
+    numbers = numbers if len(numbers) > 1 else numbers * 2
     statement = Statement().add("SELECT DISTINCT s.resource, s.value FROM")
     if driver is not None:
         statement.add("search_value c CROSS JOIN search_value s")
