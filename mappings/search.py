@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 from mappings.element import Fhir
@@ -21,7 +21,7 @@ class Parameter:
     """`rows` names the parameter whose index rows this one uses: its own, or another that looks at the same."""
 
     name: str
-    type: str  # token, reference, date, string, quantity, uri
+    type: str  # token, reference, date, string, quantity
     paths: tuple[str, ...]
     targets: tuple[str, ...] = ()
     rows: str = ""
@@ -151,19 +151,20 @@ EXTRA = {("AdverseEvent", "identifier"), ("AdverseEvent", "encounter"), ("Advers
 
 def index_entries(resource: Fhir) -> Iterator[Entry]:
     """What a resource is found by, parameter by parameter. `_lastUpdated` is the store's own."""
-    for parameter, firsts, walk in _looks(str(resource["resourceType"])):
-        for name in firsts:  # most parameters look at what most resources do not say
-            if name in resource:
+    for name, type_, firsts, walk, keys in _looks(str(resource["resourceType"])):
+        for first in firsts:  # most parameters look at what most resources do not say
+            if first in resource:
                 for value in walk(resource):
-                    yield from _entries(parameter, value)
+                    for one, other in keys(value):
+                        yield Entry(name, type_, one, other)
                 break
 
 
 @cache
-def _looks(type_: str) -> tuple[tuple[Parameter, tuple[str, ...], Callable[[Fhir], list[Any]]], ...]:
-    """Where each parameter with rows of its own looks: the top-level elements that it needs, and the walk to its values."""
+def _looks(type_: str) -> tuple[tuple[str, str, tuple[str, ...], Callable[[Fhir], list[Any]], Callable[[Any], list[tuple[Any, Any]]]], ...]:
+    """Where each parameter with rows of its own looks: the top-level elements that it needs, the walk to its values, and what is kept of one."""
     own = [p for p in PARAMETERS[type_].values() if p.rows == p.name]
-    return tuple((p, _choices(path.split(".")[0]), _walk(path)) for p in own for path in p.paths)
+    return tuple((p.name, p.type, _choices(path.split(".")[0]), _walk(path), _KEPT[p.type]) for p in own for path in p.paths)
 
 
 def _choices(name: str) -> tuple[str, ...]:
@@ -175,6 +176,8 @@ def _choices(name: str) -> tuple[str, ...]:
 def _walk(path: str) -> Callable[[Fhir], list[Any]]:
     """All values at a path of names, through arrays; `telecom[phone]` are those of one system, `target[Patient]` those that refer to one type."""
     steps = [(_choices(name), name.partition("[")[2].rstrip("]")) for name in path.split(".")]
+    if len(steps) == 1 and not steps[0][1]:
+        return partial(_at_once, steps[0][0])
 
     def walk(resource: Fhir) -> list[Any]:
         found: list[Any] = [resource]
@@ -191,37 +194,48 @@ def _walk(path: str) -> Callable[[Fhir], list[Any]]:
     return walk
 
 
-def _entries(parameter: Parameter, value: Any) -> Iterator[Entry]:
-    found: list[tuple[Any, Any]] = []
-    if parameter.type == "token":
-        found = list(_tokens(value))
-    elif parameter.type == "reference":
-        found = [(value if isinstance(value, str) else value.get("reference", ""), "")]
-    elif parameter.type == "date":
-        found = [span(value)] if isinstance(value, str) else [period(value)]
-    elif parameter.type == "quantity":
-        found = [(Decimal(value["value"]), value.get("code", ""))] if "value" in value else []
-    elif parameter.type == "string":
-        found = [(folded(value), value[:LONGEST_TEXT])]
-    for one, other in found:
-        yield Entry(parameter.name, parameter.type, one, other)
+def _at_once(names: tuple[str, ...], resource: Fhir) -> list[Any]:
+    """The values of an element of the resource itself."""
+    for name in names:
+        if name in resource:
+            value = resource[name]
+            return value if isinstance(value, list) else [value]
+    return []
 
 
-def _tokens(value: Any) -> Iterator[tuple[str, str]]:
+def _tokens(value: Any) -> list[tuple[str, str]]:
     """(code, system) of a CodeableConcept, Coding, Identifier, ContactPoint, code, id or boolean; of what is said in words alone, nothing twice."""
+    if isinstance(value, str):
+        return [(value, "")]
     if isinstance(value, bool):
-        yield str(value).lower(), ""
-    elif isinstance(value, str):
-        yield value, ""
-    elif "coding" in value:
-        for coding in value["coding"]:
-            yield coding["code"], coding.get("system", "")
-    elif "code" in value:
-        yield value["code"], value.get("system", "")
-    elif "value" in value:
-        yield value["value"], value.get("system", "")
-    else:
-        yield "", ""
+        return [(str(value).lower(), "")]
+    if "coding" in value:
+        return [(coding["code"], coding.get("system", "")) for coding in value["coding"]]
+    for name in ("code", "value"):
+        if name in value:
+            return [(value[name], value.get("system", ""))]
+    return [("", "")]
+
+
+def _references(value: Any) -> list[tuple[str, str]]:
+    return [(value if isinstance(value, str) else value.get("reference", ""), "")]
+
+
+def _dates(value: Any) -> list[tuple[int, int]]:
+    return [span(value)] if isinstance(value, str) else [period(value)]
+
+
+def _quantities(value: Any) -> list[tuple[Decimal, str]]:
+    return [(Decimal(value["value"]), value.get("code", ""))] if "value" in value else []
+
+
+def _texts(value: str) -> list[tuple[str, str]]:
+    return [(folded(value), value[:LONGEST_TEXT])]
+
+
+_KEPT: dict[str, Callable[[Any], list[tuple[Any, Any]]]] = {
+    "token": _tokens, "reference": _references, "date": _dates, "quantity": _quantities, "string": _texts,
+}  # fmt: skip
 
 
 # --- times: what a FHIR date of any precision spans, in microseconds since 1970, the end exclusive

@@ -30,6 +30,7 @@ from service.tenant import Tenant
 from service.wire import encode, read
 
 MAP_VERSION = 1
+Planned = dict[bytes, list[tuple[frozenset[int], Content, str]]]
 Others = list[tuple[str, Stored | None, Any]]  # the patient's other records: kind, as kept, as an entity
 
 
@@ -61,6 +62,7 @@ class Prepared:
     looked_at: frozenset[tuple[str, str, int]]
     found: tuple[Finding, ...]
     yielded: dict[bytes, Yielded]
+    planned: Planned | None = None  # where nothing of it is stored
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Outward:
     stored: Stored | None
     yielded: dict[bytes, Yielded]
     known: dict[bytes, Known]
-    planned: dict[bytes, list[tuple[frozenset[int], Content, str]]]
+    planned: Planned
 
 
 def prepare(tenant: Tenant, connection: Connection, kind: Kind, entity: Any) -> Prepared:
@@ -86,7 +88,8 @@ def prepare(tenant: Tenant, connection: Connection, kind: Kind, entity: Any) -> 
     others = [other for other in others if (other[0], other[2].id) != (kind.name, entity.id)]
     others += _deciders(act, [entity])
     found = _judged(act, kind, entity, others)
-    return Prepared(_basis(kind, entity, others), found, renderings.rendered(tenant, kind, entity, found))
+    yielded = renderings.rendered(tenant, kind, entity, found)
+    return Prepared(_basis(kind, entity, others), found, yielded, _planned(tenant, {}, yielded))
 
 
 def publish(act: Act, kind: Kind, entity: Any, prepared: Prepared | None = None) -> Published:
@@ -183,12 +186,13 @@ def _basis(kind: Kind, entity: Any, others: Others) -> frozenset[tuple[str, str,
 def _outward(act: Act, kind: Kind, entity: Any, stored: Stored | None, prepared: Prepared) -> Outward:
     yielded, found = prepared.yielded, prepared.found
     known = resources.known_of(act.tx, stored.num) if stored is not None else {}
-    planned = {}
-    for uuid in dict.fromkeys([*yielded, *known]):
-        steps = resources.plan(known.get(uuid), yielded.get(uuid), uuid, renderings.tombstone, act.tenant.version_token)
-        if steps:
-            planned[uuid] = steps
+    planned = prepared.planned if stored is None and prepared.planned is not None else _planned(act.tenant, known, yielded)
     return Outward(kind, entity.id if entity is not None else stored.id if stored else "", entity, found, stored, yielded, known, planned)
+
+
+def _planned(tenant: Tenant, known: dict[bytes, Known], yielded: dict[bytes, Yielded]) -> Planned:
+    steps = {uuid: resources.plan(known.get(uuid), yielded.get(uuid), uuid, renderings.tombstone, tenant.version_token) for uuid in {**yielded, **known}}
+    return {uuid: taken for uuid, taken in steps.items() if taken}
 
 
 def _followers(act: Act, kind: Kind, others: Others, now: Others) -> list[Outward]:
@@ -245,7 +249,10 @@ def _keep(act: Act, outward: Outward, document: bytes, patient: Stored | None, w
 
 def _write(act: Act, outward: Outward, whose: tuple[int, int | None], when: tuple[int, int]) -> list[Change]:
     fresh = resources.add(act.tx, [outward.yielded[uuid] for uuid in outward.planned if uuid not in outward.known], *whose)
-    changes = [resources.changed(fresh.get(u) or outward.known[u], steps, when, renderings.full_body) for u, steps in outward.planned.items()]
+    changes = [
+        resources.changed(fresh.get(uuid) or outward.known[uuid], outward.yielded.get(uuid), steps, when, renderings.full_body)
+        for uuid, steps in outward.planned.items()
+    ]  # fmt: skip
     resources.store(act.tx, changes, when[0])
     index.store(act.tx, act.tenant.parameters, changes, renderings.entries, when[0])
     return changes

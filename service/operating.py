@@ -60,7 +60,7 @@ def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, fl
 
 def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:
     counts, oldest = outbox.counts(connection), outbox.oldest_waiting(connection, now)
-    return [ehr(target, counts, oldest, now) for target in targets.all_targets(connection)]
+    return [ehr(target, counts, oldest, now) for target in targets.all_targets(connection, statements=True)]
 
 
 def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, now: int) -> None:

@@ -33,7 +33,7 @@ class Event(NamedTuple):
 def record(tx: Connection, events: Iterable[Event]) -> None:
     rows = list(events)
     if rows:
-        insert_many(tx, "audit", Event._fields, rows)
+        insert_many(tx, audit, Event._fields, rows)
 
 
 def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | None:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.store.database import Database
+from service.store.sql import run
 from service.store.tables import clock
 
 ASKED_AGAIN, ASKED_AFTER_AN_ERROR = 60.0, 5.0  # seconds
@@ -65,10 +66,9 @@ def moment(microseconds: int) -> datetime:
 
 def tick(tx: Connection, now: datetime) -> tuple[int, int]:
     """The next commit's (seq, time): later than, or the same time as, every commit before it."""
-    row = tx.execute(
-        update(clock).values(seq=clock.c.seq + 1, at=_later(tx, dated(micros(now)))).returning(clock.c.seq, clock.c.at)
-    ).one()
-    return row.seq, row.at
+    later = "max" if tx.dialect.name == "sqlite" else "greatest"
+    seq, at = run(tx, f"UPDATE clock SET seq = seq + 1, at = {later}(at, :) RETURNING seq, at", (dated(micros(now)),))[0]
+    return seq, at
 
 
 def dated(microseconds: int) -> int:

@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.store.resources import chunks
-from service.store.sql import lock_name
+from service.store.sql import chunks, lock_name
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Select, select, tuple_
 
-from service.store.resources import chunks
-from service.store.sql import lock_name, marks, padded, run
-from service.store.tables import entity, entity_version
+from service.store.sql import chunks, lock_name, marks, padded, run
+from service.store.tables import entity
 
 
 @dataclass(frozen=True)
@@ -93,26 +92,26 @@ def listed(
 
 
 def add(tx: Connection, values: dict[str, Any], client: str) -> int:
-    num = int(tx.execute(insert(entity).values(**values).returning(entity.c.num)).scalar_one())
+    num = int(run(tx, f"INSERT INTO entity ({', '.join(values)}) VALUES ({marks(list(values))}) RETURNING num", list(values.values()))[0][0])
     if values["kind"] == "patient":
-        tx.execute(update(entity).where(entity.c.num == num).values(patient=num))
+        run(tx, "UPDATE entity SET patient = num WHERE num = :", (num,))
     _keep(tx, num, values, client)
     return num
 
 
 def replace(tx: Connection, num: int, values: dict[str, Any], client: str) -> None:
-    tx.execute(update(entity).where(entity.c.num == num).values(**values))
+    run(tx, f"UPDATE entity SET {', '.join(f'{name} = :' for name in values)} WHERE num = :", (*values.values(), num))
     _keep(tx, num, values, client)
 
 
 def reassess(tx: Connection, num: int, findings: bytes, when: tuple[int, int]) -> None:
     """New findings, at (seq, time), of an entity that itself did not change."""
-    tx.execute(update(entity).where(entity.c.num == num).values(findings=findings, seq=when[0], changed_at=when[1]))
+    run(tx, "UPDATE entity SET findings = :, seq = :, changed_at = : WHERE num = :", (findings, *when, num))
 
 
 def _keep(tx: Connection, num: int, values: dict[str, Any], client: str) -> None:
-    kept = {name: values[name] for name in ("version", "document", "erased", "changed_at")}
-    tx.execute(insert(entity_version).values(entity=num, client=client, **kept))
+    kept = [values[name] for name in ("version", "document", "erased", "changed_at")]
+    run(tx, "INSERT INTO entity_version (entity, client, version, document, erased, changed_at) VALUES (:, :, :, :, :, :)", (num, client, *kept))
 
 
 def patients_with(connection: Connection, kind: str) -> list[int]:

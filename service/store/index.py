@@ -7,14 +7,14 @@ parameter, so that a search for recent visits need look no further back than a w
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
-from service.store.resources import Change, Row, chunks, runs
-from service.store.sql import insert_many
+from service.store.resources import Change, FoundBy, Key, Row, runs
+from service.store.sql import chunks, insert_many
 from service.store.tables import DELETED, FOREVER, parameter, search_text, search_value
 
 WEEK = 7 * 24 * 3_600_000_000
@@ -58,11 +58,8 @@ def scaled(number: Any) -> int:
     return max(-(2**62), min(2**62, int(number * SCALE)))
 
 
-_Key = tuple[str, int, Any, int]  # table, parameter, value, other
-
-
-def _keys(parameters: Parameters, type_: str, at: int, entries: Iterable[Any]) -> Iterable[_Key]:
-    yield "value", parameters.number(type_, "_lastUpdated"), at, 0
+def keys(parameters: Parameters, type_: str, entries: Iterable[Any]) -> Iterable[Key]:
+    """Index keys of what a rendering is found by, all but the time of its commit."""
     for name, kind, value, other in entries:
         if kind == "string":
             yield "text", parameters.number(type_, name), value, 0
@@ -76,41 +73,65 @@ def _keys(parameters: Parameters, type_: str, at: int, entries: Iterable[Any]) -
             yield "value", parameters.number(type_, name), parameters.hash(value), parameters.hash(other)
 
 
-def _levels(parameters: Parameters, type_: str, rows: Iterable[Row], entries: Entries) -> set[tuple[_Key, int, int]]:
-    """The index rows of a resource: each key with the ranges of levels that find it by this key."""
-    found: dict[_Key, set[int]] = {}
-    for row in rows:
-        if row.state == DELETED:
-            continue
-        for key in _keys(parameters, type_, row.at, entries(type_, row)):
-            found.setdefault(key, set()).update(range(row.lo, row.hi + 1))
-    return {(key, lo, hi) for key, levels in found.items() for lo, hi in runs(levels)}
+def found_by(seen: Iterable[tuple[Iterable[int], Iterable[Key]]]) -> FoundBy:
+    """Each key with the ranges of levels that find a resource by it, from (levels, keys) of all that is seen of it."""
+    found: dict[Key, int] = {}
+    for levels, at_these in seen:
+        mask = sum(1 << level for level in levels)
+        for key in at_these:
+            found[key] = found.get(key, 0) | mask
+    return frozenset((key, lo, hi) for key, mask in found.items() for lo, hi in _ranges(mask))
+
+
+@cache
+def _ranges(mask: int) -> list[tuple[int, int]]:
+    return runs(level for level in range(mask.bit_length()) if mask >> level & 1)
+
+
+def _of_rows(parameters: Parameters, type_: str, rows: Iterable[Row], entries: Entries) -> FoundBy:
+    return found_by((range(row.lo, row.hi + 1), keys(parameters, type_, entries(type_, row))) for row in rows)
+
+
+def _dated(parameters: Parameters, type_: str, rows: Iterable[Row]) -> FoundBy:
+    number = parameters.number(type_, "_lastUpdated")
+    return found_by((range(row.lo, row.hi + 1), [("value", number, row.at, 0)]) for row in rows)
+
+
+def _before_and_after(parameters: Parameters, change: Change, entries: Entries) -> tuple[FoundBy, FoundBy]:
+    """The index rows of a resource before and after a change. What it yields says it itself, where that is all there is of it."""
+    type_, wanted = change.known.type, change.wanted
+    was = [row for row in change.known.rows if row.state != DELETED]
+    now = [row for row in [*(row for row in change.known.rows if row not in change.ended), *change.begun] if row.state != DELETED]
+    before = _of_rows(parameters, type_, was, entries)
+    if wanted is not None and wanted.views.keys() == {level for row in now for level in range(row.lo, row.hi + 1)}:
+        after = wanted.found_by
+    else:
+        after = _of_rows(parameters, type_, now, entries)
+    return before | _dated(parameters, type_, was), after | _dated(parameters, type_, now)
 
 
 def store(tx: Connection, parameters: Parameters, changes: Iterable[Change], entries: Entries, seq: int) -> None:
     """Ends the index rows that no longer hold and adds those that now do; what did not change is not touched."""
-    ended: list[tuple[_Key, int, int, int]] = []
-    begun: list[tuple[_Key, int, int, int]] = []
+    ended: list[tuple[Key, int, int, int]] = []
+    begun: list[tuple[Key, int, int, int]] = []
     for change in changes:
-        known = change.known
-        before = _levels(parameters, known.type, known.rows, entries)
-        after = _levels(parameters, known.type, [row for row in known.rows if row not in change.ended] + change.begun, entries)
-        ended += [(*key, known.num) for key in before - after]
-        begun += [(*key, known.num) for key in after - before]
+        before, after = _before_and_after(parameters, change, entries)
+        ended += [(*row, change.known.num) for row in before - after]
+        begun += [(*row, change.known.num) for row in after - before]
     for name, table in (("value", search_value), ("text", search_text)):
         gone = [_ending(*row, seq) for row in ended if row[0][0] == name]
         for chunk in chunks(gone):
-            tx.execute(_END[name], chunk)
+            tx.execute(_END[name], list(chunk))
         columns = tuple(column.name for column in table.columns)
-        insert_many(tx, table.name, columns, [_beginning(*row, seq) for row in begun if row[0][0] == name])
+        insert_many(tx, table, columns, sorted(_beginning(*row, seq) for row in begun if row[0][0] == name))
 
 
-def _ending(key: _Key, lo: int, _hi: int, resource: int, seq: int) -> dict[str, Any]:
+def _ending(key: Key, lo: int, _hi: int, resource: int, seq: int) -> dict[str, Any]:
     found = {"b_parameter": key[1], "b_value": key[2], "b_resource": resource, "b_lo": lo, "b_seq": seq}
     return {**found, "b_other": key[3]} if key[0] == "value" else found
 
 
-def _beginning(key: _Key, lo: int, hi: int, resource: int, seq: int) -> tuple[Any, ...]:
+def _beginning(key: Key, lo: int, hi: int, resource: int, seq: int) -> tuple[Any, ...]:
     name, number, value, other = key
     return (number, value, resource, *((other,) if name == "value" else ()), lo, hi, seq, FOREVER)
 

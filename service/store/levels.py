@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
-from service.store.resources import chunks
+from service.store.sql import chunks
 from service.store.tables import FOREVER, disclosure, timer
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from service.store.resources import chunks
+from service.store.sql import chunks
 from service.store.tables import delivery, stream
 
 WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED = (

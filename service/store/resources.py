@@ -10,13 +10,14 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from service.store.sql import insert_many
+from service.store.sql import chunks, insert_many
 from service.store.tables import FOREVER, THERE, rendering, resource
 
 LEVELS = (0, 1, 2, 3)
-CHUNK = 500
+Key = tuple[str, int, Any, int]  # of the search index: table, parameter, value, other
+FoundBy = frozenset[tuple[Key, int, int]]  # with the range of levels that find a resource by it
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Content:
 
     state: int
     body: bytes  # JSON object without resourceType, id and meta
-    entries: tuple[Any, ...] | None = None  # what the index finds it by, where that is known already
 
     @cached_property
     def digest(self) -> bytes:
@@ -41,6 +41,7 @@ class Yielded:
     role: str
     item: str | None
     views: Mapping[int, Content]
+    found_by: FoundBy = frozenset()  # all but the time of its commit
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class Row:
     digest: bytes
     body: bytes
     from_seq: int
-    entries: tuple[Any, ...] | None = None
 
 
 @dataclass
@@ -82,11 +82,12 @@ class Change:
     ended: list[Row]
     begun: list[Row]
     levels: frozenset[int]
+    wanted: Yielded | None = None
 
 
 Tombstone = Callable[[str, bytes], Content]
 Token = Callable[[bytes, str, bytes], str]
-Render = Callable[["Row", str, bytes, bytes], bytes]
+Render = Callable[[str, bytes, str, int, Content], bytes]  # of a type and id, at a version and time
 
 
 def known_of(tx: Connection, owner: int) -> dict[bytes, Known]:
@@ -131,8 +132,11 @@ def runs(levels: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def changed(known: Known, planned: list[tuple[frozenset[int], Content, str]], when: tuple[int, int], render: Render) -> Change:
-    """The rows that end and begin for what was planned, at (seq, time). A level that did not change keeps its version in a row of its own."""
+def changed(known: Known, wanted: Yielded | None, planned: list[tuple[frozenset[int], Content, str]], when: tuple[int, int], render: Render) -> Change:
+    """The rows that end and begin so that there is what is wanted, as it was planned, at (seq, time).
+
+    A level that did not change keeps its version in a row of its own.
+    """
     seq, at = when
     levels = frozenset[int]().union(*(which for which, _, _ in planned))
     ended = [row for row in known.rows if set(range(row.lo, row.hi + 1)) & levels]
@@ -142,21 +146,16 @@ def changed(known: Known, planned: list[tuple[frozenset[int], Content, str]], wh
     ]  # fmt: skip
     for which, content, version in planned:
         for lo, hi in runs(which):
-            row = Row(known.num, lo, hi, version, at, content.state, content.digest, b"", seq, content.entries)
-            begun.append(replace(row, body=render(row, known.type, known.uuid, content.body)))
-    return Change(known, ended, begun, levels)
+            begun.append(Row(known.num, lo, hi, version, at, content.state, content.digest, render(known.type, known.uuid, version, at, content), seq))
+    return Change(known, ended, begun, levels, wanted)
 
 
 def add(tx: Connection, found: Iterable[Yielded], owner: int, patient: int | None) -> dict[bytes, Known]:
     """New resources, which have no rendering yet."""
-    values = [{"uuid": y.uuid, "type": y.type, "role": y.role, "item": y.item, "owner": owner, "patient": patient} for y in found]
-    if not values:
-        return {}
-    added: dict[bytes, Known] = {}
-    for chunk in chunks(values):
-        for row in tx.execute(insert(resource).returning(resource.c.num, resource.c.uuid, resource.c.type, resource.c.role, resource.c.item), chunk):
-            added[row.uuid] = Known(row.num, row.uuid, row.type, row.role, row.item, [])
-    return added
+    new = {y.uuid: y for y in found}
+    values = [(y.uuid, y.type, y.role, y.item, owner, patient) for y in new.values()]
+    rows = insert_many(tx, resource, ("uuid", "type", "role", "item", "owner", "patient"), values, "num, uuid")
+    return {uuid: Known(num, uuid, new[uuid].type, new[uuid].role, new[uuid].item, []) for num, uuid in ((num, bytes(uuid)) for num, uuid in rows)}
 
 
 _END = (
@@ -177,9 +176,4 @@ def store(tx: Connection, changes: Iterable[Change], seq: int) -> None:
     begun = [
         (row.num, row.lo, row.hi, row.version, row.at, seq, FOREVER, row.state, row.digest, row.body) for change in changes for row in change.begun
     ]  # fmt: skip
-    insert_many(tx, "rendering", ("resource", "lo", "hi", "version", "at", "from_seq", "to_seq", "state", "digest", "body"), begun)
-
-
-def chunks(values: list[Any]) -> Iterable[list[Any]]:
-    return (values[n : n + CHUNK] for n in range(0, len(values), CHUNK))
-
+    insert_many(tx, rendering, ("resource", "lo", "hi", "version", "at", "from_seq", "to_seq", "state", "digest", "body"), begun)

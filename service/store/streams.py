@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, false, func, insert, or_, select, update
 
 from service.store.outbox import PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
-from service.store.resources import chunks
-from service.store.sql import run
+from service.store.sql import chunks, run
 from service.store.tables import FOREVER, attempt, delivery, stream, target
 
 

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, update
 
+from service.store.sql import run
 from service.store.tables import target
 
 
@@ -41,20 +42,24 @@ class Target:
         return self.types is None or type_ in self.types
 
 
+_COLUMNS = "id, base_url, fhir_version, level, organisation, role, paused, max_in_flight, snoozed_until, failures, settings, capability_at"
+
+
 def _target(row: Any) -> Target:
-    return Target(
-        row.id, row.base_url, row.fhir_version, row.level, row.organisation, row.role, row.paused, row.max_in_flight, row.snoozed_until,
-        row.failures, json.loads(row.capability) if row.capability else None, row.capability_at, json.loads(row.settings),
-    )  # fmt: skip
+    id, url, version, level, organisation, role, paused, most, snoozed, failures, settings, capability_at, capability = row
+    can = json.loads(capability) if capability else None
+    return Target(id, url, version, level, organisation, role, bool(paused), most, snoozed, failures, can, capability_at, json.loads(settings))
 
 
-def all_targets(connection: Connection) -> list[Target]:
-    return [_target(row) for row in connection.execute(select(target).where(target.c.removed_at.is_(None)).order_by(target.c.id))]
+def all_targets(connection: Connection, *, statements: bool = False) -> list[Target]:
+    """Those that were not removed; what they say that they can, which may be long, only where it is asked for."""
+    said = "capability" if statements else "NULL"
+    return [_target(row) for row in run(connection, f"SELECT {_COLUMNS}, {said} FROM target WHERE removed_at IS NULL ORDER BY id")]
 
 
 def get(connection: Connection, id: str) -> Target | None:
-    row = connection.execute(select(target).where(target.c.id == id, target.c.removed_at.is_(None))).one_or_none()
-    return _target(row) if row else None
+    rows = run(connection, f"SELECT {_COLUMNS}, capability FROM target WHERE id = : AND removed_at IS NULL", (id,))
+    return _target(rows[0]) if rows else None
 
 
 def add(tx: Connection, found: Target, now: int) -> None:

@@ -5,7 +5,8 @@ from sqlalchemy import text
 
 from service.store.database import Database
 from service.store.prepared import MOST
-from service.store.sql import marks, padded, run
+from service.store.sql import ROWS, insert_many, marks, padded, run
+from service.store.tables import client, jti
 
 VALUES = [0, -1, 2**62, -(2**62), "", "Zoë: 'quoted'", b"", b"\x00\xff", None]
 
@@ -45,3 +46,17 @@ def test_values_for_an_in_are_padded_with_what_is_there(database: Database, coun
     assert len(values).bit_count() == 1
     with database.glance() as connection:
         assert run(connection, f"SELECT 1 WHERE {count - 1} IN ({marks(values)})", values) == [(1,)]
+
+
+def test_rows_that_are_stored_at_once_come_back_with_what_they_lack(database: Database) -> None:
+    rows = [("a", "clinic", 1, None, "[]", "[]", None, None, 5, None), ("b", "", 0, "An EHR", "[]", "[]", None, "https://b.example", -(2**62), 7)]
+    columns = ("id", "name", "level", "organisation", "scopes", "algorithms", "jwks", "jwks_url", "created_at", "revoked_at")
+    found = database.write(lambda tx: insert_many(tx, client, columns, rows, ", ".join(columns)))
+    assert sorted(found) == rows
+
+
+def test_more_rows_than_a_statement_takes_are_all_stored(database: Database) -> None:
+    count = 2 * ROWS + 1
+    database.write(lambda tx: insert_many(tx, jti, ("client", "jti", "expires_at"), [("a", str(n), n) for n in range(count)]))
+    with database.glance() as connection:
+        assert run(connection, "SELECT COUNT(*), MAX(expires_at) FROM jti WHERE client = :", ("a",)) == [(count, count - 1)]
