@@ -12,6 +12,7 @@ from struct import pack
 from typing import Any
 
 from psycopg import Connection, errors
+from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
@@ -20,10 +21,6 @@ MOST = 100  # statements that are kept prepared: what a connection asks varies w
 
 def _int8(value: int) -> bytes:
     return value.to_bytes(8, "big", signed=True)
-
-
-def _int(found: bytes) -> int:
-    return int.from_bytes(found, "big", signed=True)
 
 
 # PostgreSQL's types and those of their arrays (catalog/pg_type.dat): bool 16, bytea 17, int8 20, int2 21, int4 23, text 25;
@@ -70,16 +67,15 @@ def _array(kind: type) -> Callable[[Any], bytes]:
 
 _SENT |= {kind: (oid, _array(of)) for kind, oid, of in ((Ints, 1016, int), (Texts, 1009, str), (Blobs, 1001, bytes), (Truths, 1000, bool))}
 _DONE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
-_READ: dict[int, Callable[[bytes], Any]] = {16: lambda found: found == b"\1", 17: lambda found: found, 20: _int, 21: _int, 23: _int, 25: bytes.decode}
 
 
 @dataclass
 class Statement:
-    """One that is prepared: how its parameters are sent and, once it was answered, how the columns of its rows are read."""
+    """One that is prepared, and how its parameters are sent."""
 
     name: bytes
     send: list[Callable[[Any], bytes | None]]
-    read: list[tuple[int, Callable[[bytes], Any]]] | None = None
+    formats: list[int]
 
 
 class Prepared:
@@ -87,6 +83,7 @@ class Prepared:
 
     def __init__(self, driver: "Connection[Any]"):
         self._connection: PGconn = driver.pgconn
+        self._rows = Transformer(driver)
         self._known: OrderedDict[tuple[str, tuple[type, ...]], Statement] = OrderedDict()
         self._numbers = count()
 
@@ -96,21 +93,18 @@ class Prepared:
         known = self._known.get(key) or self._prepare(key)
         self._known.move_to_end(key)
         values: list[Any] = [send(value) for send, value in zip(known.send, parameters, strict=True)]
-        result = _checked(self._connection.exec_prepared(known.name, values, [Format.BINARY] * len(values), Format.BINARY))
-        if known.read is None:
-            known.read = [(n, _READ[result.ftype(n)]) for n in range(result.nfields)]
-        value = result.get_value
-        return [
-            tuple([None if (found := value(row, n)) is None else read(found) for n, read in known.read])
-            for row in range(result.ntuples)
-        ]  # fmt: skip
+        result = _checked(self._connection.exec_prepared(known.name, values, known.formats, Format.BINARY))
+        if not result.ntuples:
+            return []
+        self._rows.set_pgresult(result, set_loaders=True, format=Format.BINARY)
+        return self._rows.load_rows(0, result.ntuples, tuple)
 
     def _prepare(self, key: tuple[str, tuple[type, ...]]) -> Statement:
         (sql, types), name = key, b"pathway_%d" % next(self._numbers)
         pieces = sql.split(":")
         text = pieces[0] + "".join(f"${n}{piece}" for n, piece in enumerate(pieces[1:], 1))
         _checked(self._connection.prepare(name, text.encode(), [_SENT[kind][0] for kind in types]))
-        made = self._known[key] = Statement(name, [_SENT[kind][1] for kind in types])
+        made = self._known[key] = Statement(name, [_SENT[kind][1] for kind in types], [Format.BINARY] * len(types))
         if len(self._known) > MOST:
             _, oldest = self._known.popitem(last=False)
             _checked(self._connection.exec_(b"DEALLOCATE " + oldest.name))

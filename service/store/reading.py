@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -28,8 +28,7 @@ def state(connection: Connection, key: str, level: int) -> tuple[Reader, int]:
     return Reader(key, level, bool(moved)), seq
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """A rendering as one reader sees it."""
 
     num: int
