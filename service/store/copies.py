@@ -1,13 +1,11 @@
 """What each EHR holds of ours: its own id and version for it, and what was sent."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass, fields
 
-from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select
 
-from service.store.sql import chunks, lock_name
+from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 
@@ -30,27 +28,24 @@ class Copy:
         return self.remote_id is not None and not self.version
 
 
+_COLUMNS = tuple(field.name for field in fields(Copy))
+
+
 def held(connection: Connection, target: str, found: Iterable[int]) -> dict[int, Copy]:
     wanted = sorted(set(found))
     copies: dict[int, Copy] = {}
-    for chunk in chunks(wanted):
-        for row in connection.execute(select(copy).where(copy.c.target == target, copy.c.resource.in_(chunk))):
-            copies[row.resource] = Copy(row.target, row.resource, row.remote_id, row.remote_version, row.version, row.level, row.sent_hash, row.seen_hash)
+    for some in chunks(wanted):
+        chunk = padded(some)
+        for row in run(connection, f"SELECT {', '.join(_COLUMNS)} FROM copy WHERE target = : AND resource IN ({marks(chunk)})", (target, *chunk)):
+            copies[row[1]] = Copy(*row)
     return copies
 
 
 def hold(tx: Connection, found: Iterable[Copy], now: int) -> None:
     """Notes what a target holds now."""
-    make = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    values: list[dict[str, Any]] = [
-        {"target": c.target, "resource": c.resource, "remote_id": c.remote_id, "remote_version": c.remote_version, "version": c.version,
-         "level": c.level, "sent_hash": c.sent_hash, "seen_hash": c.seen_hash, "at": now}
-        for c in found
-    ]  # fmt: skip
-    for chunk in chunks(values):
-        made = make(copy).values(chunk)
-        changed = {name: made.excluded[name] for name in ("remote_id", "remote_version", "version", "level", "sent_hash", "seen_hash", "at")}
-        tx.execute(made.on_conflict_do_update(index_elements=["target", "resource"], set_=changed))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[2:], "at"))
+    latest = {(c.target, c.resource): (*astuple(c), now) for c in found}
+    insert_many(tx, copy, (*_COLUMNS, "at"), list(latest.values()), f"ON CONFLICT (target, resource) DO UPDATE SET {changed}")
 
 
 def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:
@@ -82,26 +77,23 @@ def not_held(connection: Connection, target: str, patient: int, level: int, type
 
 def wait_for(tx: Connection, target: str, waiting: Iterable[tuple[int, int]]) -> None:
     """Notes that a resource (second) was sent with a logical reference to another (first), and is owed again when that is held."""
-    make = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    values = [{"target": target, "wants": wants, "resource": one} for wants, one in set(waiting)]
-    for chunk in chunks(values):
-        tx.execute(make(unresolved).values(chunk).on_conflict_do_nothing())
+    values = [(target, wants, one) for wants, one in sorted(set(waiting))]
+    insert_many(tx, unresolved, ("target", "wants", "resource"), values, "ON CONFLICT DO NOTHING")
 
 
 def waiting_for(connection: Connection, target: str, wanted: Iterable[int]) -> list[int]:
     """The resources that wait for one of these; they go on waiting."""
     found: set[int] = set()
-    for chunk in chunks(sorted(set(wanted))):
-        found |= set(connection.execute(select(unresolved.c.resource).where(unresolved.c.target == target, unresolved.c.wants.in_(chunk))).scalars())
+    for some in chunks(sorted(set(wanted))):
+        chunk = padded(some)
+        found |= {row[0] for row in run(connection, f"SELECT resource FROM unresolved WHERE target = : AND wants IN ({marks(chunk)})", (target, *chunk))}
     return sorted(found)
 
 
 def woken_by(tx: Connection, target: str, held_now: Iterable[int]) -> list[int]:
     """The resources that waited for one of these, each once; they wait no more."""
     found: set[int] = set()
-    for chunk in chunks(sorted(set(held_now))):
-        u = unresolved.c
-        where = (u.target == target) & u.wants.in_(chunk)
-        found |= set(tx.execute(select(u.resource).where(where)).scalars())
-        tx.execute(delete(unresolved).where(where))
+    for some in chunks(sorted(set(held_now))):
+        chunk = padded(some)
+        found |= {row[0] for row in run(tx, f"DELETE FROM unresolved WHERE target = : AND wants IN ({marks(chunk)}) RETURNING resource", (target, *chunk))}
     return sorted(found)

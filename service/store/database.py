@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeVar
+from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -42,14 +44,32 @@ def safe_for_wal(version: tuple[int, ...]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
+@dataclass(eq=False)
+class _Kept:
+    """A connection that a thread keeps, closed when the thread ends. What a fork copied is its parent's to close."""
+
+    process: int
+    engine: Engine
+    connection: Connection
+
+    def drop(self) -> None:
+        with suppress(Exception):
+            self.connection.invalidate()
+            self.connection.close()
+
+    def __del__(self) -> None:
+        if self.process == os.getpid():
+            self.drop()
+
+
 class Database:
     """One database, on SQLite or PostgreSQL. Engines belong to a process: what is forked makes its own."""
 
     def __init__(self, url: str, *, pool: int = 8):
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._pool, self._engines, self._making, self._kept = pool, dict[int, Engine](), threading.Lock(), threading.local()
-        self._glancing: list[tuple[int, Connection]] = []
+        self._pool, self._engines, self._making, self._threads = pool, dict[int, Engine](), threading.Lock(), threading.local()
+        self._glancing = WeakSet[_Kept]()
         self._errors = (SQLAlchemyError, sqlite_driver().Error if self.sqlite else psycopg.Error)
         self._queue = WriteQueue(Path(f"{self.url.database}.lock")) if self.sqlite else None
 
@@ -101,23 +121,17 @@ class Database:
     @contextmanager
     def glance(self) -> Iterator[Connection]:
         """The thread's own connection, kept from one to the next, for what needs no transaction: one statement, or several at one commit."""
-        kept = self._kept.__dict__
-        if kept.get("process") != os.getpid() or kept["engine"] is not self.engine:
-            kept |= {"process": os.getpid(), "engine": self.engine, "connection": self.engine.connect()}
-            self._glancing.append((os.getpid(), kept["connection"]))
+        kept: _Kept | None = getattr(self._threads, "kept", None)
+        if kept is None or kept.process != os.getpid() or kept.engine is not self.engine:
+            kept = self._threads.kept = _Kept(os.getpid(), self.engine, self.engine.connect())
+            self._glancing.add(kept)
         try:
-            yield kept["connection"]
+            yield kept.connection
         except BaseException as error:
             if not isinstance(error, Exception) or isinstance(error, self._errors):
-                kept.pop("process", None)
-                self._drop(kept["connection"])  # whatever went wrong with it, the next statement gets another
+                self._threads.kept = None
+                kept.drop()  # whatever went wrong with it, the next statement gets another
             raise
-
-    def _drop(self, connection: Connection) -> None:
-        with suppress(Exception):
-            connection.invalidate()
-            connection.close()
-        self._glancing = [(pid, kept) for pid, kept in self._glancing if kept is not connection]
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one write transaction, again from the start where the database says that it lost a race."""
@@ -145,9 +159,9 @@ class Database:
             return done
 
     def close(self) -> None:
-        for pid, connection in list(self._glancing):
-            if pid == os.getpid():
-                self._drop(connection)
+        for kept in list(self._glancing):
+            if kept.process == os.getpid():
+                kept.drop()
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()

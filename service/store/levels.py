@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
-from service.store.sql import chunks
+from service.store.sql import chunks, run
 from service.store.tables import FOREVER, disclosure, timer
 
 
@@ -12,9 +12,8 @@ def level(connection: Connection, reader: str, patient: int | None, default: int
     """The level of a reader for a patient at a moment; what has no patient is at the reader's default."""
     if patient is None:
         return default
-    d = disclosure.c
-    found = connection.execute(select(d.level).where(d.reader == reader, d.patient == patient, d.since <= now, d.until > now)).scalar_one_or_none()
-    return default if found is None else int(found)
+    found = run(connection, "SELECT level FROM disclosure WHERE reader = : AND patient = : AND since <= : AND until > :", (reader, patient, now, now))
+    return int(found[0][0]) if found else default
 
 
 def below(reader: str, least: int, now: int) -> Select[tuple[int]]:

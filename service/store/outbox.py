@@ -6,10 +6,9 @@ superseded and cancelled are terminal, all others end in one of them.
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, func, select
 
-from service.store.sql import chunks
+from service.store.sql import chunks, insert_many, marks, padded, run
 from service.store.tables import delivery, stream
 
 WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED = (
@@ -21,15 +20,10 @@ REPLACED = (WAITING, PARKED, UNSUPPORTED)  # what a newer version of the same re
 
 def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[int, int]:
     """The streams of a target, made where they are new, ready from now on at the latest: key -> number."""
-    make = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    least = func.min if tx.dialect.name == "sqlite" else func.least
-    found: dict[int, int] = {}
-    for chunk in chunks(sorted(set(keys))):
-        values = [{"target": target, "key": key, "ready_at": now, "lease_until": 0, "epoch": 0} for key in chunk]
-        made = make(stream).values(values)
-        made = made.on_conflict_do_update(index_elements=["target", "key"], set_={"ready_at": least(stream.c.ready_at, made.excluded.ready_at)})
-        found |= {row.key: row.num for row in tx.execute(made.returning(stream.c.key, stream.c.num))}
-    return found
+    least = "min" if tx.dialect.name == "sqlite" else "least"
+    values = [(target, key, now, 0, 0) for key in sorted(set(keys))]
+    more = f"ON CONFLICT (target, key) DO UPDATE SET ready_at = {least}(stream.ready_at, excluded.ready_at) RETURNING key, num"
+    return dict(insert_many(tx, stream, ("target", "key", "ready_at", "lease_until", "epoch"), values, more))
 
 
 def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: int | None = None) -> None:
@@ -37,17 +31,17 @@ def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, 
 
     What may be there already is still looked for first, unless it is replayed: then somebody has looked.
     """
-    for chunk in chunks(sorted(stream_of)):
-        d = delivery.c
-        replaced = tx.execute(
-            update(delivery).where(d.target == target, d.resource.in_(chunk), d.state.in_(REPLACED)).values(state=SUPERSEDED, changed_at=now)
-            .returning(d.resource, d.unsure)
-        )  # fmt: skip
-        unsure = {row.resource for row in replaced if row.unsure} if replays is None else set()
-        tx.execute(insert(delivery), [
-            {"target": target, "stream": stream_of[resource], "resource": resource, "state": WAITING, "reason": reason, "unsure": resource in unsure,
-             "attempts": 0, "next_at": now, "created_at": now, "changed_at": now, "replays": replays}
-            for resource in chunk
+    columns = ("target", "stream", "resource", "state", "reason", "unsure", "attempts", "next_at", "created_at", "changed_at", "replays")
+    for some in chunks(sorted(stream_of)):
+        chunk = padded(some)
+        sql = (
+            f"UPDATE delivery SET state = :, changed_at = : WHERE target = : AND resource IN ({marks(chunk)}) AND state IN ({marks(REPLACED)}) "
+            "RETURNING resource, unsure"
+        )
+        replaced = run(tx, sql, (SUPERSEDED, now, target, *chunk, *REPLACED))
+        unsure = {resource for resource, was_unsure in replaced if was_unsure} if replays is None else set()
+        insert_many(tx, delivery, columns, [
+            (target, stream_of[resource], resource, WAITING, reason, resource in unsure, 0, now, now, now, replays) for resource in some
         ])  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from service.store.sql import Statement, marks, padded, run
+from service.store.sql import Statement, chunks, marks, padded, run
 from service.store.tables import DELETED, FOREVER
 
 
@@ -89,8 +89,8 @@ def versions(connection: Connection, reader: Reader, now: int, type_: str, uuid:
 def several(connection: Connection, reader: Reader, now: int, nums: Sequence[int], seq: int) -> dict[int, Seen]:
     """Renderings by number as they were at a commit; without those that the reader may not see or that were deleted."""
     found: dict[int, Seen] = {}
-    for start in range(0, len(nums), 500):
-        chunk = padded(nums[start : start + 500])
+    for some in chunks(nums):
+        chunk = padded(some)
         wanted = Statement().add(f"SELECT num AS resource, 0 AS value FROM resource WHERE num IN ({marks(chunk)})", *chunk)
         found |= {seen.num: seen for _, seen in shown(connection, reader, now, wanted, seq)}
     return found
@@ -109,8 +109,8 @@ def shown(connection: Connection, reader: Reader, now: int, wanted: Statement, s
 def numbers(connection: Connection, uuids: Iterable[bytes]) -> dict[bytes, int]:
     wanted = list(dict.fromkeys(uuids))
     found: dict[bytes, int] = {}
-    for start in range(0, len(wanted), 500):
-        chunk = padded(wanted[start : start + 500])
+    for some in chunks(wanted):
+        chunk = padded(some)
         found |= {row[0]: row[1] for row in run(connection, f"SELECT uuid, num FROM resource WHERE uuid IN ({marks(chunk)})", chunk)}
     return found
 
@@ -152,8 +152,8 @@ class Rendered:
 def renderings(connection: Connection, nums: Sequence[int], level: int) -> dict[int, Rendered]:
     """What a level sees of resources now, deleted ones among them."""
     found: dict[int, Rendered] = {}
-    for start in range(0, len(nums), 500):
-        chunk = padded(nums[start : start + 500])
+    for some in chunks(nums):
+        chunk = padded(some)
         sql = (
             f"SELECT r.num, r.uuid, r.type, g.version, g.state, g.body FROM resource r JOIN rendering g ON g.resource = r.num "
             f"WHERE r.num IN ({marks(chunk)}) AND g.to_seq = {FOREVER} AND g.lo <= : AND g.hi >= :"
@@ -165,8 +165,8 @@ def renderings(connection: Connection, nums: Sequence[int], level: int) -> dict[
 def stream_keys(connection: Connection, nums: Sequence[int]) -> dict[int, int]:
     """The stream in which each resource is sent: its patient's, or one of its own where it has none."""
     found: dict[int, int] = {}
-    for start in range(0, len(nums), 500):
-        chunk = padded(nums[start : start + 500])
+    for some in chunks(nums):
+        chunk = padded(some)
         rows = run(connection, f"SELECT num, patient FROM resource WHERE num IN ({marks(chunk)})", chunk)
         found |= {row[0]: row[1] if row[1] is not None else -row[0] for row in rows}
     return found

@@ -154,7 +154,7 @@ def add(tx: Connection, found: Iterable[Yielded], owner: int, patient: int | Non
     """New resources, which have no rendering yet."""
     new = {y.uuid: y for y in found}
     values = [(y.uuid, y.type, y.role, y.item, owner, patient) for y in new.values()]
-    rows = insert_many(tx, resource, ("uuid", "type", "role", "item", "owner", "patient"), values, "num, uuid")
+    rows = insert_many(tx, resource, ("uuid", "type", "role", "item", "owner", "patient"), values, "RETURNING num, uuid")
     return {uuid: Known(num, uuid, new[uuid].type, new[uuid].role, new[uuid].item, []) for num, uuid in ((num, bytes(uuid)) for num, uuid in rows)}
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, false, func, insert, or_, select, update
+from sqlalchemy import Connection, func, select, update
 
 from service.store.outbox import PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
-from service.store.sql import chunks, run
-from service.store.tables import FOREVER, attempt, delivery, stream, target
+from service.store.sql import chunks, insert_many, listed, marks, padded, run
+from service.store.tables import FOREVER, attempt, stream, target
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,9 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int) -> list
         sql = f"SELECT num FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :{lock}"
         nums = [row[0] for row in run(tx, sql, (name, now, now, wanted))]
         for num in nums:
-            row = tx.execute(
-                update(stream).where(stream.c.num == num).values(lease_until=until, worker=worker, epoch=stream.c.epoch + 1)
-                .returning(stream.c.key, stream.c.epoch)
-            ).one()  # fmt: skip
-            found.append(Lease(num, name, row.key, row.epoch))
+            taken = "UPDATE stream SET lease_until = :, worker = :, epoch = epoch + 1 WHERE num = : RETURNING key, epoch"
+            key, epoch = run(tx, taken, (until, worker, num))[0]
+            found.append(Lease(num, name, key, epoch))
     return found
 
 
@@ -95,28 +93,25 @@ def renew(tx: Connection, leases: Iterable[Lease], until: int) -> set[int]:
 
 def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
     """What is waiting and due, and what an earlier lease left in the middle of an attempt, oldest first."""
-    d = delivery.c
-    rows = connection.execute(
-        select(d.num, d.resource, d.attempts, d.unsure, d.state)
-        .where(d.stream == one.stream, ((d.state == WAITING) & (d.next_at <= now)) | (d.state == SENDING)).order_by(d.num).limit(limit)
-    )  # fmt: skip
+    sql = (
+        "SELECT num, resource, attempts, unsure, state FROM delivery WHERE stream = : AND ((state = : AND next_at <= :) OR state = :) "
+        "ORDER BY num LIMIT :"
+    )
     found: dict[int, Due] = {}
-    for row in rows:
-        before = found.get(row.resource)
-        unsure = row.unsure or row.state == SENDING or (before is not None and before.unsure)
-        found[row.resource] = Due(row.num, row.resource, row.attempts, unsure, (*before.older, before.num) if before else ())
+    for num, resource, attempts, was_unsure, state in run(connection, sql, (one.stream, WAITING, now, SENDING, limit)):
+        before = found.get(resource)
+        unsure = bool(was_unsure) or state == SENDING or (before is not None and before.unsure)
+        found[resource] = Due(num, resource, attempts, unsure, (*before.older, before.num) if before else ())
     return list(found.values())
 
 
 def open_states(connection: Connection, target_id: str, wanted: Iterable[int]) -> dict[int, str]:
     """The newest state of each resource's delivery to a target, where there is one that is not over."""
     found: dict[int, str] = {}
-    for chunk in chunks(sorted(set(wanted))):
-        d = delivery.c
-        rows = connection.execute(
-            select(d.resource, d.state).where(d.target == target_id, d.resource.in_(chunk), d.state.in_((WAITING, SENDING, PARKED))).order_by(d.num)
-        )
-        found |= {row.resource: row.state for row in rows}
+    for some in chunks(sorted(set(wanted))):
+        chunk = padded(some)
+        sql = f"SELECT resource, state FROM delivery WHERE target = : AND resource IN ({marks(chunk)}) AND state IN (:, :, :) ORDER BY num"
+        found |= dict(run(connection, sql, (target_id, *chunk, WAITING, SENDING, PARKED)))
     return found
 
 
@@ -126,45 +121,53 @@ def begin(tx: Connection, one: Lease, found: Iterable[Due], now: int) -> set[int
     Returns those that are to be sent: one that was cancelled or replaced since it was read is not.
     """
     _fence(tx, one)
-    d, found = delivery.c, list(found)
-    older = [num for due in found for num in due.older]
-    if older:
-        tx.execute(update(delivery).where(d.num.in_(older), d.state.in_((WAITING, SENDING))).values(state=SUPERSEDED, changed_at=now))
-    begun = update(delivery).where(d.num.in_([due.num for due in found]), d.state.in_((WAITING, SENDING))).values(state=SENDING, changed_at=now)
-    return set(tx.execute(begun.returning(d.num)).scalars())
+    found = list(found)
+    _become(tx, SUPERSEDED, [num for due in found for num in due.older], now)
+    return _become(tx, SENDING, [due.num for due in found], now)
 
 
-_SETTLE = (
-    update(delivery).where(delivery.c.num == bindparam("b_num"), delivery.c.state == SENDING)
-    .values(
-        state=bindparam("b_state"), reason=bindparam("b_reason"), next_at=bindparam("b_next_at"), changed_at=bindparam("b_now"),
-        unsure=bindparam("b_unsure"), attempts=delivery.c.attempts + bindparam("b_counted", type_=Integer),
-    )
-)  # fmt: skip
+def _become(tx: Connection, state: str, nums: list[int], now: int) -> set[int]:
+    """Gives deliveries that are waiting, or were left while they were sent, another state. Returns those that have it now."""
+    found: set[int] = set()
+    for some in chunks(nums):
+        chunk = padded(some)
+        sql = f"UPDATE delivery SET state = :, changed_at = : WHERE num IN ({marks(chunk)}) AND state IN (:, :) RETURNING num"
+        found |= {row[0] for row in run(tx, sql, (state, now, *chunk, WAITING, SENDING))}
+    return found
+
+
+_SETTLED = {"num": int, "state": str, "reason": str, "next_at": int, "unsure": bool, "counted": int}
+_ATTEMPT = ("delivery", "at", "ended_at", "request", "outcome", "status", "words")
 
 
 def settle(tx: Connection, one: Lease, settled: Iterable[Settled], now: int) -> None:
     """Writes what became of a batch. Raises LeaseLost, and then nothing is written."""
     _fence(tx, one)
     found = list(settled)
-    tx.execute(_SETTLE, [
-        {"b_num": s.delivery, "b_state": s.state, "b_reason": s.reason, "b_next_at": s.next_at, "b_now": now, "b_unsure": s.unsure, "b_counted": int(s.counted)}
-        for s in found
-    ])  # fmt: skip
+    for chunk in chunks(found):
+        rows, parameters = listed(tx, _SETTLED, [(s.delivery, s.state, s.reason, s.next_at, s.unsure, int(s.counted)) for s in chunk])
+        sql = (
+            "UPDATE delivery SET state = s.state, reason = s.reason, next_at = s.next_at, unsure = s.unsure, attempts = attempts + s.counted, "
+            f"changed_at = : FROM {rows} AS s WHERE delivery.num = s.num AND delivery.state = :"
+        )
+        run(tx, sql, (now, *parameters, SENDING))
     _give_way(tx, [s.delivery for s in found], now)
     attempts = [{"delivery": s.delivery, "ended_at": now, **s.attempt} for s in found if s.attempt is not None]
-    if attempts:
-        tx.execute(insert(attempt), attempts)
+    insert_many(tx, attempt, _ATTEMPT, [tuple(one.get(name) for name in _ATTEMPT) for one in attempts])
 
 
 def _give_way(tx: Connection, nums: list[int], now: int) -> None:
     """What is still not over, and was owed anew while it was being sent, is superseded; what it left unsure the newer one looks at."""
-    d, newer = delivery.c, delivery.alias("newer")
-    is_newer = (newer.c.target == d.target) & (newer.c.resource == d.resource) & (newer.c.num > d.num) & (newer.c.state == WAITING)
-    over = update(delivery).where(d.num.in_(nums), d.state.in_(REPLACED), select(newer.c.num).where(is_newer).exists())
-    rows = tx.execute(over.values(state=SUPERSEDED, changed_at=now).returning(d.target, d.resource, d.unsure)).all()
-    unsure = or_(false(), *((d.target == row.target) & (d.resource == row.resource) for row in rows if row.unsure))
-    tx.execute(update(delivery).where(d.state == WAITING, unsure).values(unsure=True))
+    for some in chunks(nums):
+        chunk = padded(some)
+        sql = (
+            f"UPDATE delivery SET state = :, changed_at = : WHERE num IN ({marks(chunk)}) AND state IN ({marks(REPLACED)}) AND EXISTS ("
+            "SELECT 1 FROM delivery n WHERE n.target = delivery.target AND n.resource = delivery.resource AND n.num > delivery.num AND n.state = :) "
+            "RETURNING target, resource, unsure"
+        )
+        for name, resource, unsure in run(tx, sql, (SUPERSEDED, now, *chunk, *REPLACED, WAITING)):
+            if unsure:
+                run(tx, "UPDATE delivery SET unsure = : WHERE target = : AND resource = : AND state = :", (True, name, resource, WAITING))
 
 
 def release(tx: Connection, one: Lease, now: int, *, not_before: int = 0) -> None:
@@ -176,18 +179,15 @@ def release(tx: Connection, one: Lease, now: int, *, not_before: int = 0) -> Non
         _fence(tx, one)
     except LeaseLost:
         return
-    d = delivery.c
-    soonest = tx.execute(select(func.min(d.next_at)).where(d.stream == one.stream, d.state == WAITING)).scalar_one_or_none()
-    left = tx.execute(select(d.num).where(d.stream == one.stream, d.state == SENDING).limit(1)).first()
+    soonest = run(tx, "SELECT MIN(next_at) FROM delivery WHERE stream = : AND state = :", (one.stream, WAITING))[0][0]
+    left = run(tx, "SELECT num FROM delivery WHERE stream = : AND state = : LIMIT 1", (one.stream, SENDING))
     ready_at = now if left else FOREVER if soonest is None else soonest
-    tx.execute(update(stream).where(stream.c.num == one.stream).values(lease_until=0, worker=None, ready_at=max(ready_at, not_before)))
+    run(tx, "UPDATE stream SET lease_until = 0, worker = NULL, ready_at = : WHERE num = :", (max(ready_at, not_before), one.stream))
 
 
 def _fence(tx: Connection, one: Lease) -> None:
-    query = select(stream.c.epoch).where(stream.c.num == one.stream)
-    if tx.dialect.name != "sqlite":
-        query = query.with_for_update()
-    if tx.execute(query).scalar_one() != one.epoch:
+    lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE"
+    if run(tx, f"SELECT epoch FROM stream WHERE num = :{lock}", (one.stream,))[0][0] != one.epoch:
         raise LeaseLost(f"stream {one.stream}")
 
 

@@ -147,7 +147,9 @@ def _send(stream: Stream, batch: Batch) -> None:
 
 def _moved(stream: Stream, batch: Batch) -> bool:
     """Whether the EHR may see more or less of the patient than when the batch was read: then it is read again."""
-    with stream.service.database.reading() as connection:
+    if stream.patient is None:
+        return False
+    with stream.service.database.glance() as connection:
         return stream.level(connection) != batch.level
 
 

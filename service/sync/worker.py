@@ -114,7 +114,7 @@ class Worker:
     def _sent(self, held: Held) -> int:
         """Sends one stream. Whatever goes wrong with it, it is tried again later, and the others go on."""
         try:
-            with self.service.database.reading() as connection:  # a glance would keep a connection for each thread
+            with self.service.database.glance() as connection:
                 target = targets.get(connection, held.lease.target)
             return self._send(held, target) if target is not None else 0
         except Exception as error:  # noqa: BLE001

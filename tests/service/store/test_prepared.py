@@ -1,5 +1,7 @@
 """Statements asked directly are the same on both databases: what goes in comes out, and none are kept without end."""
 
+import threading
+
 import pytest
 from sqlalchemy import text
 
@@ -51,7 +53,7 @@ def test_values_for_an_in_are_padded_with_what_is_there(database: Database, coun
 def test_rows_that_are_stored_at_once_come_back_with_what_they_lack(database: Database) -> None:
     rows = [("a", "clinic", 1, None, "[]", "[]", None, None, 5, None), ("b", "", 0, "An EHR", "[]", "[]", None, "https://b.example", -(2**62), 7)]
     columns = ("id", "name", "level", "organisation", "scopes", "algorithms", "jwks", "jwks_url", "created_at", "revoked_at")
-    found = database.write(lambda tx: insert_many(tx, client, columns, rows, ", ".join(columns)))
+    found = database.write(lambda tx: insert_many(tx, client, columns, rows, f"RETURNING {', '.join(columns)}"))
     assert sorted(found) == rows
 
 
@@ -60,3 +62,15 @@ def test_more_rows_than_a_statement_takes_are_all_stored(database: Database) -> 
     database.write(lambda tx: insert_many(tx, jti, ("client", "jti", "expires_at"), [("a", str(n), n) for n in range(count)]))
     with database.glance() as connection:
         assert run(connection, "SELECT COUNT(*), MAX(expires_at) FROM jti WHERE client = :", ("a",)) == [(count, count - 1)]
+
+
+def test_a_thread_that_ends_leaves_its_connection_to_others(database: Database) -> None:
+    def look() -> None:
+        with database.glance() as connection:
+            run(connection, "SELECT 1 + :", (1,))
+
+    for _ in range(40):  # more than there may be connections
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
