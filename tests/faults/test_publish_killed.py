@@ -15,6 +15,7 @@ from mappings.kind import Kind
 from mappings.schema import load
 from service import exchange
 from service.store.database import Database
+from service.store.prepared import Prepared
 from service.store.sql import run
 from service.store.tables import metadata
 from service.wire import decode, encode
@@ -120,15 +121,15 @@ def _die(database: Database, at: int | None) -> None:
     if database.sqlite:
         event.listen(database.engine, "checkout", lambda connection, *_: connection.set_trace_callback(step))
         return
-    for name in ("execute", "executemany", "copy"):
-        _counted(name, step)
+    for owner, name in ((psycopg.Cursor, "execute"), (psycopg.Cursor, "executemany"), (Prepared, "run")):
+        _counted(owner, name, step)
 
 
-def _counted(name: str, step: Callable[..., None]) -> None:
-    done = getattr(psycopg.Cursor, name)
+def _counted(owner: type, name: str, step: Callable[..., None]) -> None:
+    done = getattr(owner, name)
 
-    def counted(cursor: Any, *given: Any, **more: Any) -> Any:
+    def counted(itself: Any, *given: Any, **more: Any) -> Any:
         step()
-        return done(cursor, *given, **more)
+        return done(itself, *given, **more)
 
-    setattr(psycopg.Cursor, name, counted)
+    setattr(owner, name, counted)
