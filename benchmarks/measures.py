@@ -107,7 +107,7 @@ def publish_cost(small: Deployment, large: Deployment, first: tuple[int, int], r
     return {"cost at 100,000 / at 1,000": statistics.median(ratios)}
 
 
-def deliveries(on: Deployment, streams: int = 40) -> Figures:
+def deliveries(on: Deployment, streams: int = 160) -> Figures:
     """What one worker delivers in a second to a sandbox EHR over real HTTP: patients' whole records, in the order of references."""
     with started(("plain",)) as origin:
         target = Target("bench", f"{origin}/fhir/r4", "4.0.1", int(Level.C2), None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
