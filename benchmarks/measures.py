@@ -112,7 +112,7 @@ def deliveries(on: Deployment, streams: int = 160) -> Figures:
     with started(("plain",)) as origin:
         target = Target("bench", f"{origin}/fhir/r4", "4.0.1", int(Level.C2), None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
         now = micros(on.service.tenant.now())
-        on.service.database.write(lambda tx: operating.add_ehr(on.service.tenant, tx, target, None, now))
+        on.service.database.write(lambda tx: operating.add_ehr(on.service.tenant, tx, target, None, now, from_now=True))
         for n, body in next_doses(on.service, 1_000_000, streams):
             requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30,
                          headers={"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}).raise_for_status()  # fmt: skip

@@ -23,6 +23,7 @@ from service.renderings import text_of
 from service.store import entities, index, outbox, resources, targets
 from service.store import levels as store_levels
 from service.store.clock import tick
+from service.store.database import Outrun
 from service.store.entities import Stored
 from service.store.resources import Change, Content, Known, Yielded
 from service.store.tables import FOREVER, THERE
@@ -212,12 +213,14 @@ def _followers(act: Act, kind: Kind, others: Others, now: Others) -> list[Outwar
 
 def _commit(act: Act, outward: Outward, followers: list[Outward], document: bytes, patient: Stored | None) -> Published:
     tx, now = act.tx, act.tenant.now()
-    asked = targets.all_targets(tx)
+    asked, so_many = targets.asked(tx)
     known = [outward.known[uuid] for uuid in outward.planned if uuid in outward.known]
     for target in asked:
         keys = [patient.num] if patient is not None else [-one.num for one in known if target.takes(one.type)]
         outbox.touch(tx, target.id, keys, FOREVER)  # locked, and not woken: it may be that nothing is owed
-    seq, at = tick(tx, now)
+    seq, at, by_now = tick(tx, now)
+    if by_now != so_many:
+        raise Outrun("An EHR was added meanwhile")
     num = _keep(act, outward, document, patient, (seq, at))
     patient_num = num if outward.kind.name == "patient" else patient.num if patient else None
     changes = _write(act, outward, (num, patient_num), (seq, at))

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from service.disclosing import Reader
 from service.errors import Conflict, NotFound, Unprocessable
 from service.renderings import instant, text_of
 from service.security.secrets import seal
-from service.store import copies, deliveries, outbox, targets
+from service.store import catching, copies, deliveries, outbox, targets
 from service.store.clock import micros
 from service.store.copies import Copy
 from service.store.deliveries import Delivery
@@ -44,8 +45,8 @@ def described(delivery: Delivery, *, words: bool) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, float], now: int) -> dict[str, Any]:
-    """An EHR as JSON: what it is, how it is faring, and how much is in which state."""
+def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, float], progress: tuple[int, int] | None, now: int) -> dict[str, Any]:
+    """An EHR as JSON: what it is, how it is faring, how much is in which state, and how far it is caught up with."""
     state = "paused" if target.paused else "snoozed" if target.snoozed_until > now else "open"
     return {
         "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
@@ -55,23 +56,47 @@ def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, fl
         "deliveries": {name: n for (of, name), n in sorted(counts.items()) if of == target.id},
         "oldestWaitingSeconds": round(oldest[target.id], 1) if target.id in oldest else None,
         "software": (target.capability or {}).get("software"),
+        **({} if progress is None else {"catchingUp": {"lookedAt": progress[0], "of": progress[1]}}),
     }  # fmt: skip
 
 
 def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:
-    counts, oldest = outbox.counts(connection), outbox.oldest_waiting(connection, now)
-    return [ehr(target, counts, oldest, now) for target in targets.all_targets(connection, statements=True)]
+    return _described(connection, targets.all_targets(connection, statements=True), now)
 
 
-def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, now: int) -> None:
-    """Registers an EHR. Consents that are already there apply to it from the start. Raises Unprocessable and Conflict."""
+def one_ehr(connection: Connection, name: str, now: int) -> dict[str, Any]:
+    """Raises NotFound."""
+    found = targets.get(connection, name)
+    if found is None:
+        raise NotFound(f"There is no EHR {name[:40]}")
+    return _described(connection, [found], now)[0]
+
+
+def _described(connection: Connection, found: list[Target], now: int) -> list[dict[str, Any]]:
+    counts, oldest = outbox.counts(connection, found[0].id if len(found) == 1 else None), outbox.oldest_waiting(connection, now)
+    come_to = {t.id: catching.progress(connection, t.catching_up) for t in found if t.catching_up is not None}
+    return [ehr(target, counts, oldest, come_to.get(target.id), now) for target in found]
+
+
+def catch_up(tx: Connection, name: str) -> None:
+    """Looks through everything again for what an EHR lacks. Raises NotFound."""
+    if targets.get(tx, name) is None:
+        raise NotFound(f"There is no EHR {name[:40]}")
+    catching.begin(tx, name)
+
+
+def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, now: int, *, from_now: bool = False) -> None:
+    """Registers an EHR, which is owed what is there already, or with `from_now` only what changes from now on.
+
+    Consents that are already there apply to it from the start. Raises Unprocessable and Conflict.
+    """
     check_ehr(found)
     if targets.get(tx, found.id) is not None:
         raise Conflict(f"There is an EHR {found.id} already")
     settings = dict(found.settings)
     if token:
         settings["auth"] = {"type": "bearer", "token": seal(tenant, token, found.id)}
-    made = Target(**{**found.__dict__, "settings": settings})
+    made = replace(found, settings=settings, catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
 
@@ -108,22 +133,38 @@ def pause(tx: Connection, name: str, *, paused: bool) -> None:
     targets.change(tx, name, paused=paused, **({} if paused else {"snoozed_until": 0, "failures": 0}))
 
 
+LINKED = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}
+
+
 def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: str) -> None:
-    """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann."""
-    if targets.get(tx, name) is None:
-        raise NotFound(f"There is no EHR {name}")
-    type_, _, key = reference.partition("/")
-    roles = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}
-    if type_ not in roles or not key:
-        raise Unprocessable(problems=[("/resource", "should be Patient/ID, Practitioner/ID or Organization/ID")])
-    kind, role = roles[type_]
-    uuid = bytes.fromhex(tenant.ids().id(kind, key, role).replace("-", ""))
-    num = numbers(tx, [uuid]).get(uuid)
-    if num is None:
-        raise NotFound(f"There is no {kind} {key}")
+    """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann.
+
+    What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that.
+    """
+    num = linked(tenant, tx, name, reference)
     now = micros(tenant.now())
     copies.lock(tx, name, [num])
-    streams = outbox.touch(tx, name, stream_keys(tx, [num]).values(), now)
+    [key] = stream_keys(tx, [num]).values()
+    before = copies.held(tx, name, [num]).get(num)
+    streams = outbox.touch(tx, name, [key], now)
     copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"")], now)
-    outbox.owe(tx, name, dict.fromkeys([num], *streams.values()), now, reason="Linked")
+    again = {num}
+    if before is not None and before.remote_id not in (None, remote_id):
+        again |= set(copies.of_stream(tx, name, key))
+    outbox.owe(tx, name, dict.fromkeys(again, streams[key]), now, reason="Linked")
     deliveries.wake(tx, name, [num], now)
+
+
+def linked(tenant: Tenant, connection: Connection, name: str, reference: str) -> int:
+    """The resource that is meant by Type/kind's key. Raises NotFound and Unprocessable."""
+    if targets.get(connection, name) is None:
+        raise NotFound(f"There is no EHR {name}")
+    type_, _, key = reference.partition("/")
+    if type_ not in LINKED or not key:
+        raise Unprocessable(problems=[("/resource", "should be Patient/ID, Practitioner/ID or Organization/ID")])
+    kind, role = LINKED[type_]
+    uuid = bytes.fromhex(tenant.ids().id(kind, key, role).replace("-", ""))
+    num = numbers(connection, [uuid]).get(uuid)
+    if num is None:
+        raise NotFound(f"There is no {kind} {key}")
+    return num

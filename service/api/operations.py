@@ -11,7 +11,7 @@ from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
 from service.errors import Conflict, Malformed, NotFound
 from service.security.access import require_operator
-from service.store import audit, deliveries, entities, levels, outbox, targets
+from service.store import audit, deliveries, entities, levels, outbox
 from service.store.deliveries import Delivery, Filter
 from service.web import Answer, Call, whole
 from service.wire import encode
@@ -118,10 +118,7 @@ def _paused(call: Call, *, paused: bool) -> Answer:
 
 def _ehr(call: Call) -> dict[str, Any]:
     with call.service.database.reading() as connection:
-        found = targets.get(connection, call.args["name"])
-        if found is None:
-            raise NotFound(f"There is no EHR {call.args['name'][:40]}")
-        return operating.ehr(found, outbox.counts(connection, found.id), outbox.oldest_waiting(connection, call.now), call.now)
+        return operating.one_ehr(connection, call.args["name"], call.now)
 
 
 def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter:

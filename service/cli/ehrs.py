@@ -35,6 +35,7 @@ def ehr() -> None:
 @click.option("--types", help="The resource types that it is sent, comma-separated; all when not given.")
 @click.option("--create-people", is_flag=True, help="Create patients, practitioners and organisations there: for demos; a real EHR has its own.")
 @click.option("--private", is_flag=True, help="It may be at a private or loopback address, and without https.")
+@click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already.")
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Streams sent to it at the same time.")
 def add(name: str, base_url: str, level: str, types: str | None, token: str | None, **given: Any) -> None:
     """Register an EHR. Nothing is sent before its CapabilityStatement was read."""
@@ -46,7 +47,7 @@ def add(name: str, base_url: str, level: str, types: str | None, token: str | No
         auth = {"auth": {"type": "bearer", "token": seal(service.tenant, token, name)}} if token else {}
         trial = dataclasses.replace(found, settings={**found.settings, **auth})
         able = _asked(service, trial)
-        service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, token, now(service)))
+        service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, token, now(service), from_now=given["only_changes"]))
     show.done(f"EHR {name} is registered at level {level}. {_summary(able)}", ehr=name)
 
 
@@ -70,7 +71,8 @@ def list_() -> None:
     """Show all EHRs with their backlog and how they are faring."""
     with wired() as service, service.database.reading() as connection:
         found = operating.ehrs(connection, now(service))
-    show.rows(found, {"id": "EHR", "baseUrl": "Base URL", "level": "Level", "state": "State", "deliveries": "Deliveries", "oldestWaitingSeconds": "Oldest (s)"})
+    show.rows(found, {"id": "EHR", "baseUrl": "Base URL", "level": "Level", "state": "State", "deliveries": "Deliveries", "oldestWaitingSeconds": "Oldest (s)",
+                       "catchingUp": "Catching up"})
 
 
 @ehr.command()
@@ -91,7 +93,7 @@ def test(name: str) -> None:
         service.database.write(lambda tx: targets.change(tx, name, capability=kept, capability_at=now(service)))
     found = [
         {"type": t, "create": able.can(t, "create"), "update": able.can(t, "update"), "delete": able.can(t, "delete"),
-         "once": "conditional create" if t in able.conditional_create else "search, then create" if t in able.searched_by_identifier else "cannot be asked",
+         "once": "conditional create" if t in able.conditional_create else "search, then create" if able.searches(t, "identifier") else "cannot be asked",
          "sent": target.takes(t)}
         for t in sorted(PARAMETERS)
     ]  # fmt: skip
@@ -116,17 +118,6 @@ def _pause(name: str, *, paused: bool) -> None:
     with wired() as service:
         service.database.write(lambda tx: operating.pause(tx, name, paused=paused))
     show.done(f"EHR {name} is {'paused' if paused else 'resumed'}.", ehr=name)
-
-
-@ehr.command()
-@click.argument("name")
-@click.argument("resource")
-@click.argument("remote_id")
-def link(name: str, resource: str, remote_id: str) -> None:
-    """Link a person or place to what the EHR has of it. RESOURCE is Patient/ID, Practitioner/ID or Organization/ID with the clinic's own key."""
-    with wired() as service:
-        service.database.write(lambda tx: operating.link(service.tenant, tx, name, resource, remote_id))
-    show.done(f"{resource} is {remote_id} at {name}.", ehr=name, resource=resource, remoteId=remote_id)
 
 
 COMMANDS = (ehr,)

@@ -175,6 +175,10 @@ def _operating() -> dict[str, Schema]:
             "state": {"type": "string", "enum": ["open", "paused", "snoozed"]}, "snoozedUntil": {"type": ["string", "null"], "format": "date-time"},
             "failures": number("Failures in a row."), "oldestWaitingSeconds": {"type": ["number", "null"]}, "software": {"type": ["string", "null"]},
             "deliveries": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "How many are in which state."},
+        }, {
+            "catchingUp": record("How far it is caught up with: what was there before it was added.", {
+                "lookedAt": number("Patients and places looked at."), "of": number("How many there are."),
+            }),
         }),
         "EhrList": record("Every EHR.", {"items": listed(ref("Ehr"))}),
         "SchemaList": record("Every kind, and where its schema is.", {"items": listed(record("A kind.", {

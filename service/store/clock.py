@@ -64,11 +64,16 @@ def moment(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
 
 
-def tick(tx: Connection, now: datetime) -> tuple[int, int]:
-    """The next commit's (seq, time): later than, or the same time as, every commit before it."""
+def tick(tx: Connection, now: datetime) -> tuple[int, int, int]:
+    """The next commit's (seq, time), later than, or the same time as, every commit before it; and how often a target was added by now."""
     later = "max" if tx.dialect.name == "sqlite" else "greatest"
-    seq, at = run(tx, f"UPDATE clock SET seq = seq + 1, at = {later}(at, :) RETURNING seq, at", (dated(micros(now)),))[0]
-    return seq, at
+    seq, at, targets = run(tx, f"UPDATE clock SET seq = seq + 1, at = {later}(at, :) RETURNING seq, at, targets", (dated(micros(now)),))[0]
+    return seq, at, targets
+
+
+def target_added(tx: Connection) -> None:
+    """Lets whoever publishes at this moment see that there is another target, and keeps every other write from committing until then."""
+    run(tx, "UPDATE clock SET targets = targets + 1 RETURNING 1")
 
 
 def dated(microseconds: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
@@ -41,6 +41,13 @@ def held(connection: Connection, target: str, found: Iterable[int]) -> dict[int,
     return copies
 
 
+def of_stream(connection: Connection, target: str, key: int) -> list[int]:
+    """The resources of a stream that a target holds."""
+    whose = "r.patient = :" if key > 0 else "r.num = :"
+    sql = f"SELECT c.resource FROM resource r JOIN copy c ON c.resource = r.num AND c.target = : WHERE {whose} AND c.remote_id IS NOT NULL"
+    return [row[0] for row in run(connection, sql, (target, abs(key)))]
+
+
 def hold(tx: Connection, found: Iterable[Copy], now: int) -> None:
     """Notes what a target holds now."""
     changed = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[2:], "at"))
@@ -58,21 +65,21 @@ def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:
 
 
 def not_held(connection: Connection, target: str, patient: int, level: int, types: frozenset[str] | None) -> list[int]:
-    """The patient's resources that this level sees and of which the target does not hold this version.
+    """The patient's resources that this level sees and of which the target does not hold this version."""
+    return list(connection.scalars(lacking(target, resource.c.patient == patient, level, types)))
 
-    What is gone here is to be told where it is held.
-    """
+
+def lacking(target: str, whose: ColumnElement[bool], level: int, types: frozenset[str] | None) -> Select[tuple[int]]:
+    """The resources that this level sees and of which the target does not hold this version. What is gone here is to be told where it is held."""
     r, g, c = resource.c, rendering.c, copy.c
     another = c.version != g.version
     query = (
         select(r.num).join(rendering, g.resource == r.num).outerjoin(copy, (c.resource == r.num) & (c.target == target))
-        .where(r.patient == patient, g.to_seq == FOREVER, g.lo <= level, g.hi >= level)
+        .where(whose, g.to_seq == FOREVER, g.lo <= level, g.hi >= level)
         .where(((g.state == THERE) & (c.version.is_(None) | another)) | ((g.state != THERE) & c.remote_id.is_not(None) & another))
         .order_by(r.num)
     )  # fmt: skip
-    if types is not None:
-        query = query.where(r.type.in_(sorted(types)))
-    return list(connection.execute(query).scalars())
+    return query.where(r.type.in_(sorted(types))) if types is not None else query
 
 
 def wait_for(tx: Connection, target: str, waiting: Iterable[tuple[int, int]]) -> None:

@@ -29,6 +29,10 @@ CHECKPOINT = 4000  # pages of 4 kB: a publish changes some 370, many of them aga
 CORRUPTS_WAL = "several processes that write and checkpoint a WAL can corrupt it or lose commits before SQLite 3.51.3"
 
 
+class Outrun(Exception):
+    """What a transaction had read is not so any more: it is run again from the start."""
+
+
 def sqlite_driver() -> ModuleType:
     """The SQLite that we use: pysqlite3's where it is installed, for Python's own is often an older one."""
     try:
@@ -182,6 +186,8 @@ def _set_up_postgres(connection: Any, _record: Any) -> None:
 
 def lost_a_race(error: Exception) -> bool:
     """Whether the same transaction may well succeed when it is run again. The driver's error may come bare or wrapped."""
+    if isinstance(error, Outrun):
+        return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) in RETRIED or (type(cause).__name__ == "OperationalError" and "database is locked" in str(cause))
 

@@ -26,6 +26,7 @@ clock = Table(
     Column("seq", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("restores", Integer, nullable=False),  # the number of the last restore of a backup, which is above every version given before it
+    Column("targets", Integer, nullable=False, server_default="0"),  # how often a target was added: who publishes sees that there is another
 )
 
 entity = Table(
@@ -216,6 +217,7 @@ target = Table(
     Column("failures", Integer, nullable=False),  # in a row; the breaker opens on them
     Column("created_at", BigInteger, nullable=False),
     Column("removed_at", BigInteger, nullable=True),
+    Column("catching_up", BigInteger, nullable=True),  # the key of the stream that was looked at last; none once all were
 )
 
 copy = _clustered(

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, update
 
+from service.store import clock
 from service.store.sql import run
 from service.store.tables import target
 
@@ -27,6 +28,7 @@ class Target:
     capability: dict[str, Any] | None = None
     capability_at: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    catching_up: int | None = None
 
     @property
     def reader(self) -> str:
@@ -42,19 +44,25 @@ class Target:
         return self.types is None or type_ in self.types
 
 
-_COLUMNS = "id, base_url, fhir_version, level, organisation, role, paused, max_in_flight, snoozed_until, failures, settings, capability_at"
+_COLUMNS = "target.id, base_url, fhir_version, level, organisation, role, paused, max_in_flight, snoozed_until, failures, settings, capability_at, catching_up"
 
 
 def _target(row: Any) -> Target:
-    id, url, version, level, organisation, role, paused, most, snoozed, failures, settings, capability_at, capability = row
+    id, url, version, level, organisation, role, paused, most, snoozed, failures, settings, capability_at, catching_up, capability = row
     can = json.loads(capability) if capability else None
-    return Target(id, url, version, level, organisation, role, bool(paused), most, snoozed, failures, can, capability_at, json.loads(settings))
+    return Target(id, url, version, level, organisation, role, bool(paused), most, snoozed, failures, can, capability_at, json.loads(settings), catching_up)
 
 
 def all_targets(connection: Connection, *, statements: bool = False) -> list[Target]:
     """Those that were not removed; what they say that they can, which may be long, only where it is asked for."""
     said = "capability" if statements else "NULL"
     return [_target(row) for row in run(connection, f"SELECT {_COLUMNS}, {said} FROM target WHERE removed_at IS NULL ORDER BY id")]
+
+
+def asked(tx: Connection) -> tuple[list[Target], int]:
+    """All targets, and how often one was added before they were read: `clock.tick` says whether it is still so."""
+    rows = run(tx, f"SELECT targets, {_COLUMNS}, NULL FROM clock LEFT JOIN target ON removed_at IS NULL ORDER BY target.id")
+    return [_target(row[1:]) for row in rows if row[1] is not None], rows[0][0]
 
 
 def get(connection: Connection, id: str) -> Target | None:
@@ -66,8 +74,9 @@ def add(tx: Connection, found: Target, now: int) -> None:
     tx.execute(insert(target).values(
         id=found.id, base_url=found.base_url, fhir_version=found.fhir_version, settings=json.dumps(found.settings), level=found.level,
         organisation=found.organisation, role=found.role, capability=None, capability_at=None, paused=found.paused,
-        max_in_flight=found.max_in_flight, snoozed_until=0, failures=0, created_at=now, removed_at=None,
+        max_in_flight=found.max_in_flight, snoozed_until=0, failures=0, created_at=now, removed_at=None, catching_up=found.catching_up,
     ))  # fmt: skip
+    clock.target_added(tx)
 
 
 def change(tx: Connection, id: str, **values: Any) -> None:

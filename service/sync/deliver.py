@@ -8,6 +8,7 @@ from typing import Any
 from mappings.parts import system_of
 from mappings.references import references_in
 from service.store.copies import Copy
+from service.sync import matching
 from service.sync.outcomes import Matched, Moot, Outcome, Refused, Unsupported, Waits, objects
 from service.wire import encode
 
@@ -56,33 +57,47 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A person or place that is to be found among the EHR's own."""
+
+    owed: Owed
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Abilities:
-    """What an EHR says that it can do (its CapabilityStatement): interactions and conditional create by type."""
+    """What an EHR says that it can do (its CapabilityStatement): interactions, search parameters and conditional create by type."""
 
     interactions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     conditional_create: frozenset[str] = frozenset()
-    searched_by_identifier: frozenset[str] = frozenset()
+    searched: Mapping[str, frozenset[str]] = field(default_factory=dict)
     versioned: frozenset[str] = frozenset()
+    system: frozenset[str] = frozenset()  # interactions of the whole system: transaction, batch
 
     def can(self, type_: str, interaction: str) -> bool:
         return interaction in self.interactions.get(type_, frozenset())
+
+    def searches(self, type_: str, *parameters: str) -> bool:
+        return set(parameters) <= self.searched.get(type_, frozenset())
 
 
 def abilities(statement: Mapping[str, Any]) -> Abilities:
     """What a CapabilityStatement allows, read without trusting its shape."""
     interactions: dict[str, frozenset[str]] = {}
-    conditional, searched, versioned = set(), set(), set()
+    searched: dict[str, frozenset[str]] = {}
+    conditional, versioned, system = set(), set(), set()
     for rest in objects(statement.get("rest")):
+        if rest.get("mode") != "client":
+            system |= {str(i.get("code")) for i in objects(rest.get("interaction"))}
         for found in objects(rest.get("resource")) if rest.get("mode") != "client" else []:
             type_ = str(found.get("type"))
             interactions[type_] = frozenset(str(i.get("code")) for i in objects(found.get("interaction")))
             if found.get("conditionalCreate") is True:
                 conditional.add(type_)
-            if any(p.get("name") == "identifier" for p in objects(found.get("searchParam"))):
-                searched.add(type_)
+            searched[type_] = frozenset(str(p.get("name")) for p in objects(found.get("searchParam")))
             if found.get("versioning") in ("versioned", "versioned-update"):
                 versioned.add(type_)
-    return Abilities(interactions, frozenset(conditional), frozenset(searched), frozenset(versioned))
+    return Abilities(interactions, frozenset(conditional), searched, frozenset(versioned), frozenset(system))
 
 
 def in_order(owed: Iterable[Owed]) -> list[Owed]:
@@ -109,8 +124,8 @@ def _needed(one: Owed) -> set[str]:
     return {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in(one.body)}
 
 
-def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], *, create_people: bool) -> Ready | Outcome:
-    """What to send for a resource, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
+def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], *, create_people: bool) -> Ready | Match | Outcome:
+    """What to send for a resource, or to look for, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
     held = remote is not None and remote.remote_id is not None
     if remote is not None and remote.matched:
         return Matched()
@@ -119,6 +134,8 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         return refusal
     if owed.body is None:
         return Ready(owed, {}, b"", remote)
+    if owed.type in PEOPLE and not held and not create_people:
+        return _to_match(owed, able)
     body = {name: value for name, value in owed.body.items() if name not in ("id", "meta")}
     missing: list[int] = []
     unresolved: list[int] = []
@@ -151,10 +168,21 @@ def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Ou
     if owed.body is None:
         return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")
     if owed.type in PEOPLE and not held and not create_people:
-        return Refused("People and places are matched, not created: link it to the EHR's own")
+        return None
     if not able.can(owed.type, "update" if held else "create"):
         return Unsupported(f"This EHR does not take {owed.type}" + (" once it is there" if held else ""))
     return None
+
+
+def _to_match(owed: Owed, able: Abilities) -> Match | Outcome:
+    body = {"resourceType": owed.type, **(owed.body or {})}
+    if owed.type not in matching.KNOWN_BY:
+        return Unsupported(f"A {owed.type} is the EHR's own, and has nothing that both know it by: it is referred to by our identifier")
+    if not matching.identifiers(body):
+        return Refused(f"It has no {' or '.join(matching.KNOWN_BY[owed.type].values())} by which the EHR could know it: link it to the EHR's own")
+    if not able.searches(owed.type, "identifier"):
+        return Refused(f"This EHR cannot be searched for a {owed.type} by identifier: link it to the EHR's own")
+    return Match(owed, body)
 
 
 def put(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:

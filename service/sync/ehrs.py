@@ -50,10 +50,9 @@ def able(service: Service, target: Target, ehr: Rest, now: int) -> Abilities:
 def essential(statement: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a CapabilityStatement that are used, which are a small part of most."""
     names = ("type", "interaction", "conditionalCreate", "versioning", "searchParam")
-    resources = [
-        {name: found[name] for name in names if name in found}
-        for part in objects(statement.get("rest")) if part.get("mode") != "client" for found in objects(part.get("resource"))
-    ]  # fmt: skip
+    parts = [part for part in objects(statement.get("rest")) if part.get("mode") != "client"]
+    resources = [{name: found[name] for name in names if name in found} for part in parts for found in objects(part.get("resource"))]
+    system = [one for part in parts for one in objects(part.get("interaction"))]
     software = statement.get("software")
     name = software.get("name") if isinstance(software, dict) else None
-    return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"resource": resources}]}
+    return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"interaction": system, "resource": resources}]}

@@ -26,7 +26,9 @@ class Held:
 
 @dataclass(frozen=True)
 class Matched:
-    """Nothing was sent: it is a person or place of the EHR's own, which we refer to and never write."""
+    """Nothing was sent: it is a person or place of the EHR's own, which we refer to and never write. `remote_id` where it was found only now."""
+
+    remote_id: str | None = None
 
 
 @dataclass(frozen=True)

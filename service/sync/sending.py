@@ -21,9 +21,9 @@ from service.store.reading import Rendered
 from service.store.streams import Due, Lease, LeaseLost, Settled
 from service.store.tables import THERE
 from service.store.targets import Target
-from service.sync import deliver
-from service.sync.deliver import Abilities, Owed, Ready, Standing
-from service.sync.outcomes import Delivered, Held, Moot, Outcome, Unsupported, Unsure, Waits
+from service.sync import deliver, matching
+from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.outcomes import Delivered, Held, Matched, Moot, Outcome, Unsupported, Unsure, Waits
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest, seen_hash
 from service.wire import read
@@ -158,7 +158,7 @@ def _outcome(stream: Stream, batch: Batch, owed: Owed) -> Outcome:
     create_people = bool(stream.target.settings.get("create_people"))
     try:
         ready = deliver.prepared(owed, remote, stream.able, lambda t, u: _standing(stream, batch, t, u), create_people=create_people)
-        outcome = _sent(stream, batch, ready) if isinstance(ready, Ready) else ready
+        outcome = _tried(stream, batch, ready)
     except Exception as error:  # noqa: BLE001 (what one EHR answers, or one resource is, holds up nothing else)
         stream.service.log.error("delivery_failed", ehr=stream.target.id, delivery=owed.delivery, error=type(error).__name__)
         return Unsure(f"A fault of our own: {type(error).__name__}")
@@ -181,8 +181,15 @@ def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
     held = batch.held.get(num)
     if held is not None and held.remote_id is not None:
         return Standing(deliver.HELD, num, held.remote_id)
-    is_open = stream.able.can(type_, "create") and batch.open.get(num) in (WAITING, SENDING, PARKED)
+    comes = stream.able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
+    is_open = comes and batch.open.get(num) in (WAITING, SENDING, PARKED)
     return Standing(deliver.OWED if is_open else deliver.NEVER, num)
+
+
+def _tried(stream: Stream, batch: Batch, ready: Ready | Match | Outcome) -> Outcome:
+    if isinstance(ready, Match):
+        return stream.ehr.match(ready, stream.able)
+    return _sent(stream, batch, ready) if isinstance(ready, Ready) else ready
 
 
 def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
@@ -192,17 +199,22 @@ def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
     return stream.ehr.deliver(ready, stream.able)
 
 
-def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Outcome, outcome: Outcome) -> None:
+def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
     """What the EHR holds from now on, what waits for something else, and what will not come."""
     if isinstance(ready, Ready) and isinstance(outcome, Delivered | Held):
-        held = _copy(stream, ready, outcome)
-        batch.holding.append(held)
-        batch.held[held.resource] = held
-        batch.waiting += [(wants, held.resource) for wants in ready.unresolved]
+        _hold(batch, _copy(stream, ready, outcome))
+        batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
+    elif isinstance(outcome, Matched) and outcome.remote_id is not None:
+        _hold(batch, Copy(stream.target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
     elif isinstance(outcome, Moot | Unsupported):
         batch.gone.append(owed.resource)
+
+
+def _hold(batch: Batch, held: Copy) -> None:
+    batch.holding.append(held)
+    batch.held[held.resource] = held
 
 
 def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:

@@ -22,6 +22,7 @@ from service.store.clock import micros
 from service.store.streams import Lease
 from service.store.tables import idempotency, jti, token, worker
 from service.sync import ehrs
+from service.sync.catching_up import CatchingUp
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
 from service.sync.timers import follow_timers
@@ -54,6 +55,7 @@ class Worker:
         self._stop, self._ended = threading.Event(), threading.Event()
         self._active: dict[int, tuple[Held, Future[int]]] = {}
         self._seen_at = 0.0
+        self._catching_up = CatchingUp(service, self._stop.is_set)
         self._lines = threading.local()
         self._all_lines: list[Line] = []
         self.sent = 0
@@ -74,6 +76,7 @@ class Worker:
                         chores_at = time.monotonic() + CHORES_EVERY
                         self._chores()
                     self._reap()
+                    more = self._catching_up.under_way
                     leased = self._take(pool)
                 except Exception as error:  # noqa: BLE001 (the database is away, or a chore fails: what is owed is still owed)
                     self.service.log.error("worker_failed", error=type(error).__name__)
@@ -81,7 +84,7 @@ class Worker:
                     continue
                 if leased or self._active:
                     idle = IDLE[0]
-                elif until_idle:
+                elif until_idle and not more:
                     break
                 self._stop.wait(0.002 if leased else 0.005 if self._active else idle)
                 idle = idle if self._active else min(IDLE[1], idle * 1.5)
@@ -89,6 +92,7 @@ class Worker:
                 self._reap(wait=0.2)
         self._ended.set()
         keeper.join()
+        self._catching_up.end()
         for line in self._all_lines:
             line.close()
         self.service.database.write(lambda tx: tx.execute(delete(worker).where(worker.c.id == self.id)))
@@ -202,6 +206,8 @@ class Worker:
             sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
             if sealed is not None:
                 self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
+        if work.catching_up:
+            self._catching_up.begin()
         if work.milestone:
             self.service.database.write(lambda tx: self._sweep(tx, now))
         if time.monotonic() >= self._seen_at:

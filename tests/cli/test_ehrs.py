@@ -83,7 +83,7 @@ def test_a_paused_ehr_is_sent_nothing_until_it_is_resumed(run: Run, pushed: Http
     assert {row["state"] for row in run("deliveries", "list").rows} == {"waiting"}
     assert run("ehr", "resume", "one").code == 0
     run("work", "--until-idle")
-    assert {row["state"] for row in run("deliveries", "list").rows} == {"delivered"}
+    assert {row["state"] for row in run("deliveries", "list").rows} <= {"delivered", "superseded"}
     assert run("ehr", "pause", "nobody").code == 3
 
 

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mappings.codes import NHS_NUMBER
 from mappings.parts import system_of
 from service.store.copies import Copy
 from service.sync import ehrs
-from service.sync.deliver import HELD, NEVER, OWED, Abilities, Owed, Ready, Standing, abilities, digest, in_order, our_identifier, prepared, put
+from service.sync.deliver import HELD, NEVER, OWED, Abilities, Match, Owed, Ready, Standing, abilities, digest, in_order, our_identifier, prepared, put
 from service.sync.outcomes import Matched, Moot, Refused, Unsupported, Waits
 
-ABLE = Abilities(dict.fromkeys(("Observation", "Patient", "Encounter", "Procedure"), frozenset({"create", "update", "delete"})))
+ABLE = Abilities(dict.fromkeys(("Observation", "Patient", "Encounter", "Procedure"), frozenset({"create", "update", "delete"})), searched={"Patient": frozenset({"identifier"})})
 EMPTY = Abilities()
 U = {n: f"00000000-0000-0000-0000-{n:012}" for n in range(10)}
 
@@ -86,8 +87,10 @@ def test_a_strong_reference_waits_for_what_is_owed_and_is_refused_for_what_never
 
 
 def test_people_are_matched_and_not_created_unless_the_ehr_says_so() -> None:
-    refused = Refused("People and places are matched, not created: link it to the EHR's own")
-    assert ready(owed(1, "Patient")) == refused
+    by_number = owed(1, "Patient", body={"identifier": [{"system": NHS_NUMBER, "value": "9912003888"}]})
+    assert isinstance(ready(by_number), Match)
+    assert ready(owed(1, "Patient")) == Refused("It has no NHS number by which the EHR could know it: link it to the EHR's own")
+    assert isinstance(ready(owed(1, "Location")), Unsupported)
     assert isinstance(ready(owed(1, "Patient"), create_people=True), Ready)
     assert isinstance(ready(owed(1, "Patient"), held(1)), Ready)
 
@@ -141,7 +144,7 @@ STATEMENT = {
     "fhirVersion": "4.0.1", "software": {"name": "Big EHR"}, "text": {"div": "long"},
     "rest": [
         {"mode": "client", "resource": [{"type": "Patient", "interaction": [{"code": "create"}]}]},
-        {"mode": "server", "resource": [
+        {"mode": "server", "interaction": [{"code": "transaction"}], "resource": [
             {"type": "Observation", "interaction": [{"code": "create"}, {"code": "read"}], "conditionalCreate": True, "versioning": "versioned",
              "searchParam": [{"name": "identifier", "type": "token"}], "documentation": "long"},
             {"type": "Encounter", "interaction": [{"code": "read"}], "conditionalCreate": "true"},
@@ -153,8 +156,8 @@ STATEMENT = {
 def test_what_an_ehr_can_do_is_read_from_its_statement() -> None:
     able = abilities(STATEMENT)
     assert able == Abilities(
-        {"Observation": frozenset({"create", "read"}), "Encounter": frozenset({"read"})}, frozenset({"Observation"}), frozenset({"Observation"}),
-        frozenset({"Observation"}),
+        {"Observation": frozenset({"create", "read"}), "Encounter": frozenset({"read"})}, frozenset({"Observation"}),
+        {"Observation": frozenset({"identifier"}), "Encounter": frozenset()}, frozenset({"Observation"}), frozenset({"transaction"}),
     )  # fmt: skip
     assert (able.can("Observation", "create"), able.can("Encounter", "create"), able.can("Patient", "create")) == (True, False, False)
 

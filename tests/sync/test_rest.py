@@ -20,8 +20,8 @@ IDENTIFIER = {"system": system_of("Observation"), "value": "u1"}
 BODY = {"resourceType": "Observation", "identifier": [IDENTIFIER], "status": "final", "valueInteger": 15}
 THEIRS = {**BODY, "id": "o1", "meta": {"versionId": "4"}, "text": {"status": "generated"}, "note": [{"text": "added there"}]}
 BY_IDENTIFIER = f"{BASE}/Observation?identifier={IDENTIFIER['system'].replace('/', '%2F').replace(':', '%3A')}%7Cu1"
-ONCE = Abilities({}, frozenset({"Observation"}), frozenset({"Observation"}))
-SEARCHED = Abilities({}, frozenset(), frozenset({"Observation"}))
+ONCE = Abilities({}, frozenset({"Observation"}), {"Observation": frozenset({"identifier"})})
+SEARCHED = Abilities({}, frozenset(), {"Observation": frozenset({"identifier"})})
 NEITHER = Abilities()
 
 
@@ -122,7 +122,7 @@ def test_a_creation_without_an_id_in_its_answer_is_found_by_our_identifier(ehr: 
     assert ehr.deliver(ready(), ONCE) == Delivered("o1", 'W/"4"', 200, THEIRS)
 
 
-@pytest.mark.parametrize("able", [NEITHER, Abilities({}, frozenset({"Observation"}), frozenset())])
+@pytest.mark.parametrize("able", [NEITHER, Abilities({}, frozenset({"Observation"}), {})])
 def test_what_may_be_there_and_cannot_be_looked_for_is_not_created_again(ehr: Rest, able: Abilities) -> None:
     with responses.RequestsMock() as http:
         outcome = ehr.deliver(ready(unsure=True), able)

@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from mappings.element import keeps
-from service.sync.deliver import UNSENT, Abilities, Ready, our_identifier
-from service.sync.outcomes import Delivered, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
+from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
+from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
+from service.sync.outcomes import Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
 from service.sync.transport import Interrupted, Line, NotReached
 from service.wire import encode
 
@@ -61,6 +62,35 @@ class Rest:
         except Interrupted as error:
             return Unsure(f"The answer was lost: {error}")
 
+    def match(self, wanted: Match, able: Abilities) -> Outcome:
+        """Finds the one person or place of the EHR's own that is ours; with none or several, says which come near."""
+        try:
+            found = self.candidates(wanted.body, able)
+        except NotReached as error:
+            return Retry("transient", f"The EHR is not reached: {error}")
+        except Interrupted as error:
+            return Retry("transient", f"The answer was lost: {error}")  # nothing was written
+        if not isinstance(found, list):
+            return found
+        ours = [one for one in found if one.is_ours]
+        if len(ours) == 1:
+            return Matched(ours[0].remote_id)
+        said = "Several there are this one" if ours else "None there is this one for sure" if found else f"No {wanted.owed.type} there is this one"
+        return Refused(f"{said}{': ' if found else ''}{told(found)}. Link it to the EHR's own, or have it entered there")
+
+    def candidates(self, ours: Mapping[str, Any], able: Abilities) -> list[Candidate] | Outcome:
+        """Who of the EHR's own may be this one: by identifier, else by name and birth date. Raises NotReached and Interrupted."""
+        type_ = str(ours["resourceType"])
+        found: dict[str, Candidate] = {}
+        for query in _people_queries(ours, able):
+            theirs = self._searched(type_, query, lambda one: isinstance(one.get("id"), str) and comes_near(ours, one))
+            if not isinstance(theirs, list):
+                return theirs
+            found |= {str(one["id"]): candidate(ours, one) for one in theirs}
+            if any(one.is_ours for one in found.values()):
+                break
+        return list(found.values())
+
     def delete(self, type_: str, remote_id: str) -> Outcome:
         reply = self._call("DELETE", f"/{type_}/{remote_id}")
         outcome = judged(reply, updating=True)
@@ -74,7 +104,7 @@ class Rest:
 
     def _create(self, ready: Ready, able: Abilities) -> Outcome:
         type_, identifier = ready.owed.type, our_identifier(ready.body)
-        if identifier is not None and type_ in able.searched_by_identifier:
+        if identifier is not None and able.searches(type_, "identifier"):
             if type_ in able.conditional_create:
                 return self._create_conditionally(ready, identifier)
             return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
@@ -137,8 +167,7 @@ class Rest:
         return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read", reply.status), None
 
     def _found(self, type_: str, identifier: Mapping[str, str]) -> list[dict[str, Any]] | Outcome:
-        query = f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}"
-        return self._searched(type_, query, lambda found: our_identifier(found) == dict(identifier))
+        return self._searched(type_, _by(identifier), lambda found: our_identifier(found) == dict(identifier))
 
     def _found_by(self, type_: str, query: str, ready: Ready) -> list[dict[str, Any]] | Outcome:
         """What R4 gives no search by identifier for, told by what it says of itself."""
@@ -212,6 +241,20 @@ def seen_hash(theirs: Mapping[str, Any]) -> bytes:
 def _source(body: Mapping[str, Any]) -> Any:
     """Our words by which a resource is known without a search by identifier: its own identifier, or that of its source."""
     return our_identifier(body) or [what.get("identifier") for e in objects(body.get("entity")) if isinstance(what := e.get("what"), dict)]
+
+
+def _people_queries(ours: Mapping[str, Any], able: Abilities) -> list[str]:
+    """How a person or place is looked for, the surest way first."""
+    type_ = str(ours["resourceType"])
+    queries = [_by(one) for one in identifiers(ours)] if able.searches(type_, "identifier") else []
+    family = next((name["family"] for name in objects(ours.get("name")) if isinstance(name.get("family"), str)), None)
+    if type_ == "Patient" and family and ours.get("birthDate") and able.searches(type_, "family", "birthdate"):
+        queries.append(f"family={_quoted(family)}&birthdate={_quoted(str(ours['birthDate']))}")
+    return queries
+
+
+def _by(identifier: Mapping[str, str]) -> str:
+    return f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}"
 
 
 def _quoted(text: str) -> str:
