@@ -14,5 +14,3 @@ def local(reference: str) -> str | None:
 def relative(reference: str, base: str) -> str:
     """A reference to what is below our own base without that base, any other as it is."""
     return reference.removeprefix(f"{base}/")
-
-

@@ -18,8 +18,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
         "ConceptMap": "status group.element group.element.target.equivalence group.unmapped.mode "
         "group.element.target.dependsOn.property group.element.target.dependsOn.value",
         "Condition": "subject",
-        "Consent": "status scope category verification.verified provision.actor.role provision.actor.reference "
-        "provision.data.meaning provision.data.reference",
+        "Consent": "status scope category verification.verified provision.actor.role provision.actor.reference provision.data.meaning provision.data.reference",
         "DetectedIssue": "status mitigation.action",
         "DiagnosticReport": "status code media.link",
         "DocumentReference": "status content content.attachment relatesTo.code relatesTo.target",

@@ -22,10 +22,10 @@ from sandbox.personas.persona import CLINIC_TYPES, CREATE, READ, SEARCH, UPDATE,
 CREATES = (
     "AllergyIntolerance", "BodyStructure", "Communication", "ConceptMap", "Condition", "DocumentReference", "Observation", "Patient", "Procedure",
     "QuestionnaireResponse", "ServiceRequest",
-)
+)  # fmt: skip
 UPDATES = (
     "BodyStructure", "DiagnosticReport", "DocumentReference", "Observation", "Procedure", "ServiceRequest", "Task",
-)
+)  # fmt: skip
 
 
 def _takes(kind: str) -> frozenset[str]:

@@ -16,7 +16,7 @@ CLINIC_TYPES = (
     "Patient", "Practitioner", "PractitionerRole", "Organization", "Location", "RelatedPerson", "Consent", "EpisodeOfCare", "CareTeam", "Procedure",
     "Condition", "AllergyIntolerance", "MedicationStatement", "Encounter", "QuestionnaireResponse", "Observation", "RiskAssessment", "DetectedIssue",
     "MedicationRequest", "MedicationAdministration", "Medication", "CarePlan", "Goal", "Task", "AdverseEvent", "Provenance", "DocumentReference",
-)
+)  # fmt: skip
 """The types that the records of a clinic of this kind consist of."""
 
 

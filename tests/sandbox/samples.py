@@ -40,7 +40,9 @@ UNIDENTIFIED = {"Provenance"}
 def least(kind: str, patient: str) -> Fhir:
     """A resource of that type about the patient (`Patient/id`) with an identifier of its own, where the type has one."""
     about: Fhir = {"reference": patient}
-    subject = {"for": about} if kind == "Task" else {"target": [about]} if kind == "Provenance" else {"patient": about} if kind in BY_PATIENT else {"subject": about}
+    subject = (
+        {"for": about} if kind == "Task" else {"target": [about]} if kind == "Provenance" else {"patient": about} if kind in BY_PATIENT else {"subject": about}
+    )
     identifier = {"identifier": identify()} if kind in {"AdverseEvent", "ConceptMap", "QuestionnaireResponse"} else {"identifier": [identify()]}
     return {
         "resourceType": kind,

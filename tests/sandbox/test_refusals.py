@@ -65,7 +65,10 @@ def test_every_required_element_that_is_missing_is_named_at_once(plain: Client, 
     ("body", "path"),
     [
         ({"resourceType": "Procedure", "performer": [{"function": {"text": "lead"}}]}, "Procedure.performer[0].actor"),
-        ({"resourceType": "Consent", "provision": {"actor": [{"role": {"text": "r"}, "reference": {"display": "d"}}, {"role": {"text": "r"}}]}}, "Consent.provision.actor[1].reference"),
+        (
+            {"resourceType": "Consent", "provision": {"actor": [{"role": {"text": "r"}, "reference": {"display": "d"}}, {"role": {"text": "r"}}]}},
+            "Consent.provision.actor[1].reference",
+        ),
         ({"resourceType": "QuestionnaireResponse", "item": [{"text": "how are you"}]}, "QuestionnaireResponse.item[0].linkId"),
     ],
 )
@@ -135,10 +138,15 @@ class TestBodies:
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["reference", "coding", "code", "id", "value", "start", "given", "system"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["reference", "coding", "code", "id", "value", "start", "given", "system"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-top_level = st.sampled_from(["identifier", "meta", "contained", "code", "status", "subject", "category", "effectivePeriod", "performer", "component", "id", "language"])
+top_level = st.sampled_from(
+    ["identifier", "meta", "contained", "code", "status", "subject", "category", "effectivePeriod", "performer", "component", "id", "language"]
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -174,7 +182,10 @@ class TestRequests:
         assert plain.get(name(patient), Accept="application/fhir+xml").status_code == 406
         assert plain.get(f"{name(patient)}?_format=xml").status_code == 406
 
-    @pytest.mark.parametrize("accepted", ["application/fhir+json", "application/json", "*/*", "application/fhir+xml;q=0.5, application/fhir+json", "application/fhir+json; fhirVersion=4.0"])
+    @pytest.mark.parametrize(
+        "accepted",
+        ["application/fhir+json", "application/json", "*/*", "application/fhir+xml;q=0.5, application/fhir+json", "application/fhir+json; fhirVersion=4.0"],
+    )
     def test_for_json_in_any_of_its_names_are_answered(self, plain: Client, patient: Fhir, accepted: str) -> None:
         assert plain.get(name(patient), Accept=accepted).json() == patient
 

@@ -108,7 +108,9 @@ class TestDates:
         created = plain.create({**least("Observation", about), "effectiveDateTime": "2026-03-02T10:15:00Z"})
         assert plain.found("Observation", subject=about, date=asked) == ({created["id"]} if is_found else set())
 
-    @pytest.mark.parametrize(("asked", "is_found"), [("ge2026-03-02", True), ("2026-03-02", False), ("lt2026-03-02", False), ("lt2026-03-03", True), ("gt2030", True)])
+    @pytest.mark.parametrize(
+        ("asked", "is_found"), [("ge2026-03-02", True), ("2026-03-02", False), ("lt2026-03-02", False), ("lt2026-03-03", True), ("gt2030", True)]
+    )
     def test_a_period_that_has_not_ended_goes_on(self, plain: Client, about: str, asked: str, is_found: bool) -> None:
         created = plain.create({**least("EpisodeOfCare", about), "period": {"start": "2026-03-02T10:00:00Z"}})
         assert plain.found("EpisodeOfCare", patient=about, date=asked) == ({created["id"]} if is_found else set())
