@@ -1,15 +1,19 @@
 """Calls to EHRs: no credentials but ours, no redirects, no more bytes than a resource has, and a deadline that closes the socket.
 
 A read timeout alone does not end a call: an EHR that drips one header a second held a "one second" request for ten (measured).
-So a watchdog shuts the connection's socket when the total time is up.
+So a watchdog shuts the connection's socket when the total time is up. Until there is a connection, every step is given no more
+than what is left: looking up the name, each of its addresses, and the whole of the handshake.
 """
 
 import heapq
 import ipaddress
 import itertools
+import queue
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +26,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from service.sync.outcomes import Reply
 
 MOST_BYTES = 10_000_000
+CONNECTING = 5.0  # seconds for one address of a name
+Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 _calling = threading.local()
 
 
@@ -37,16 +43,65 @@ class NotPublic(OSError):
     """The EHR's address is a private one, and this target is not allowed that."""
 
 
+class NoName(OSError):
+    """The EHR's name has no address."""
+
+
 class Late(OSError):
     """The total time was up before the answer was."""
 
 
-def _connected(connection: Any) -> None:
-    """Refuses a peer at an address that the target may not have: checked on the connected socket, so no name can lie."""
-    address = ipaddress.ip_address(connection.sock.getpeername()[0].split("%")[0])
+def _connected(connection: Any) -> socket.socket:
+    """A connection to the first address of a name that answers. Raises NotPublic before a private one is told anything at all."""
+    failed = OSError("the name has no address")
+    for family, kind, protocol, _, address in _addresses(connection._dns_host, connection.port):
+        _judge(address[0])
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.settimeout(min(CONNECTING, _left()))
+            made.connect(address)
+            made.settimeout(_left())  # for the whole of a handshake, however it drips
+            return made
+        except OSError as error:
+            made.close()
+            failed = error
+    raise failed
+
+
+def _judge(said: str) -> None:
+    """Refuses an address that the target may not have: it is the one that is connected to, so no name can lie."""
+    address = ipaddress.ip_address(said.partition("%")[0])
     if not getattr(_calling, "private", False) and not address.is_global:
-        connection.close()
         raise NotPublic(f"{address} is no public address")
+
+
+def _addresses(host: str, port: int) -> Sequence[Address]:
+    """The addresses of a name. A look-up cannot be called off, so it has a thread of its own, which is left to itself when the time is up."""
+    found: queue.SimpleQueue[Sequence[Address] | Exception] = queue.SimpleQueue()
+
+    def look() -> None:
+        try:
+            found.put(socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=look, name="look-up", daemon=True).start()
+    try:
+        said = found.get(timeout=_left())
+    except queue.Empty:
+        raise Late from None
+    if isinstance(said, Exception):
+        raise NoName from said
+    return said
+
+
+def _left() -> float:
+    """What is left of the call's time, in seconds. Raises Late where nothing is."""
+    left: float = _calling.ends - time.monotonic()
+    if left <= 0:
+        raise Late
+    return left
 
 
 def _sending(connection: Any) -> None:
@@ -55,9 +110,7 @@ def _sending(connection: Any) -> None:
 
 
 class _Http(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _connected(self)
+    _new_conn = _connected
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
@@ -67,9 +120,7 @@ class _Http(HTTPConnection):
 
 
 class _Https(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _connected(self)
+    _new_conn = _connected
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
@@ -145,30 +196,33 @@ _watchdog = Watchdog()
 class Line:
     """A line to one EHR for one thread: its connections are kept and used again."""
 
-    def __init__(self, *, private: bool, seconds: float):
+    def __init__(self, *, private: bool, seconds: float, certificate: tuple[str, str] | str | None = None, trusted: str | None = None):
+        """`certificate` is ours, a file or one with its key's; `trusted` is a file of who may sign the EHR's, in place of those whom all trust."""
         self._private, self._seconds = private, seconds
         self._session = requests.Session()
         self._session.trust_env = False  # sic: a .netrc on the machine replaced our token
+        self._session.cert, self._session.verify = certificate, trusted or True
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
 
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         """One HTTP call. Raises NotReached or Interrupted, which make the difference between trying again and looking first."""
-        _calling.private, _calling.sent, _calling.socket = self._private, False, None
+        _calling.private, _calling.sent, _calling.socket, _calling.ends = self._private, False, None, time.monotonic() + self._seconds
         number = _watchdog.arm(self._seconds)
         try:
             with self._session.request(
                 method, url, headers={"Accept": "application/fhir+json", "User-Agent": "pathway-fhir", **headers}, data=body,
-                timeout=(min(5.0, self._seconds), self._seconds), allow_redirects=False, stream=True,
+                timeout=self._seconds, allow_redirects=False, stream=True,
             ) as answer:  # fmt: skip
                 content = self._content(answer)
             if not _watchdog.disarm(number):  # sic: half of the headers, or of a body without a length, looks like all of it
                 raise Late
             return Reply(answer.status_code, dict(answer.headers), content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            late = isinstance(error, Late) or not _watchdog.disarm(number)
-            said = f"no answer within {self._seconds:g} s" if late else _said(error)
-            raise (Interrupted if _calling.sent else NotReached)(said) from None
+            cause = _cause(error)
+            late = not _watchdog.disarm(number) or isinstance(cause, Late)
+            said = f"no answer within {self._seconds:g} s" if late else _said(cause)
+            raise (Interrupted if _calling.sent and not _no_certificate(cause) else NotReached)(said) from None
         finally:
             _watchdog.disarm(number)
 
@@ -186,12 +240,33 @@ class Line:
         self._session.close()
 
 
-def _said(error: BaseException) -> str:
-    """What went wrong, without URLs: a refused address by its words, all else by its kind."""
+def _cause(error: BaseException) -> BaseException:
+    """The error behind an error that says most of what went wrong; else itself."""
     seen: BaseException | None = error
     while seen is not None:
         for found in (seen, *seen.args):
-            if isinstance(found, NotPublic):
-                return str(found)
+            if isinstance(found, NotPublic | Late | NoName | ssl.SSLError | ConnectionRefusedError) and not isinstance(found, requests.RequestException):
+                return found
         seen = seen.__cause__ or seen.__context__
-    return type(error).__name__
+    return error
+
+
+def _said(cause: BaseException) -> str:
+    """What went wrong, without URLs: in words where there are any, else by its kind."""
+    match cause:
+        case NotPublic():
+            return str(cause)
+        case NoName():
+            return "its name is not known"
+        case ConnectionRefusedError():
+            return "the connection is refused"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate does not hold: {cause.verify_message}"
+        case ssl.SSLError():
+            return f"TLS fails: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
+    return type(cause).__name__
+
+
+def _no_certificate(cause: BaseException) -> bool:
+    """Whether the EHR wants a certificate of ours: TLS 1.3 says so only when we have begun to send, and nobody has read it."""
+    return isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or "") and "CERTIFICATE" in (cause.reason or "")

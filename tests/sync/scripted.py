@@ -21,11 +21,14 @@ class Scripted:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[Scripted]:
-    """Answers every request by the script, which is given the connection and what was asked; then hangs up."""
+def scripted(script: Script, *, greeted: bool = True) -> Iterator[Scripted]:
+    """Answers every request by the script, which is given the connection and what was asked; then hangs up.
+
+    One that is not `greeted` waits for no whole request: the script has the connection once the first bytes are there.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         ehr = Scripted(listening.getsockname()[1])
-        thread = threading.Thread(target=_serve, args=(listening, ehr, script))
+        thread = threading.Thread(target=_serve, args=(listening, ehr, script, _request if greeted else _first))
         thread.start()
         yield ehr
         listening.shutdown(socket.SHUT_RDWR)
@@ -33,7 +36,7 @@ def scripted(script: Script) -> Iterator[Scripted]:
     assert not thread.is_alive()
 
 
-def _serve(listening: socket.socket, ehr: Scripted, script: Script) -> None:
+def _serve(listening: socket.socket, ehr: Scripted, script: Script, heard: Callable[[socket.socket], bytes]) -> None:
     while True:
         try:
             connection, _ = listening.accept()
@@ -41,10 +44,14 @@ def _serve(listening: socket.socket, ehr: Scripted, script: Script) -> None:
             return
         with connection, suppress(OSError):
             connection.settimeout(5)
-            asked = _request(connection)
+            asked = heard(connection)
             if asked:
                 ehr.asked.append(asked)
                 script(connection, asked)
+
+
+def _first(connection: socket.socket) -> bytes:
+    return connection.recv(65_536)
 
 
 def _request(connection: socket.socket) -> bytes:

@@ -5,6 +5,8 @@ import socket
 import threading
 import time
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ def line(seconds: float = 5, *, private: bool = True) -> Line:
 
 
 def test_an_answer_comes_as_it_was_said() -> None:
-    with scripted(says(OK + b"ETag: W/\"1\"\r\nContent-Length: 2\r\n\r\n{}")) as ehr:
+    with scripted(says(OK + b'ETag: W/"1"\r\nContent-Length: 2\r\n\r\n{}')) as ehr:
         reply = line().call("PUT", f"{ehr.base}/Task/1", {"Authorization": "Bearer ours"}, b"{}")
     assert (reply.status, reply.header("etag"), reply.body) == (200, 'W/"1"', b"{}")
     assert b"PUT /fhir/Task/1 HTTP/1.1" in ehr.asked[0] and b"Authorization: Bearer ours" in ehr.asked[0] and ehr.asked[0].endswith(b"\r\n\r\n{}")
@@ -65,6 +67,68 @@ def test_an_answer_that_drips_ends_at_the_total_deadline(pieces: tuple[bytes, ..
         with pytest.raises(Interrupted, match=r"no answer within 0\.5 s"):
             line(0.5).call("POST", f"{ehr.base}/Task", {}, b"{}")
         assert 0.4 < time.monotonic() - began < 2
+
+
+HANDSHAKE = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"  # the beginning of a TLS record that holds the beginning of a ServerHello
+
+
+@pytest.mark.parametrize("pieces", [(b"",), (HANDSHAKE, b"x"), (b"\x15\x03\x03\x00\x02\x01\x00",)], ids=["nothing", "a ServerHello", "warnings"])
+def test_a_handshake_that_drips_ends_at_the_total_deadline(pieces: tuple[bytes, ...]) -> None:
+    with scripted(drips(*pieces, every=0.05), greeted=False) as ehr:
+        began = time.monotonic()
+        with pytest.raises(NotReached):
+            line(0.5).call("POST", f"https://127.0.0.1:{ehr.port}/Task", {}, b"{}")
+        assert time.monotonic() - began < 1
+
+
+def test_a_name_that_is_looked_up_for_long_ends_at_the_total_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(10) and [])
+    began = time.monotonic()
+    with pytest.raises(NotReached, match=r"no answer within 0\.5 s"):
+        line(0.5).call("GET", "https://ehr.example.org/fhir", {})
+    ended.set()
+    assert 0.4 < time.monotonic() - began < 1
+
+
+def test_the_addresses_of_a_name_are_tried_one_after_another_and_share_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(says(WHOLE)) as ehr, _full() as full, socket.create_server(("127.0.0.1", 0)) as closed:
+        refusing = closed.getsockname()
+        closed.close()
+        there = {"first": [refusing, ("127.0.0.1", ehr.port)], "never": [full] * 20}
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", a) for a in there[host]])
+        assert line().call("GET", "http://first/fhir", {}).status == 200
+        began = time.monotonic()
+        with pytest.raises(NotReached, match=r"no answer within 0\.5 s"):
+            line(0.5).call("GET", "http://never/fhir", {})
+        assert time.monotonic() - began < 1
+
+
+@contextmanager
+def _full() -> Iterator[tuple[str, int]]:
+    """Where nobody answers a connection: a listener whose queue is full."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()
+
+
+def test_a_name_that_is_not_known_is_said_to_be_not_known() -> None:
+    with pytest.raises(NotReached, match="its name is not known"):
+        line().call("GET", "http://nobody.invalid/fhir", {})
+
+
+def test_a_private_address_is_not_even_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.1)
+        with pytest.raises(NotReached, match="no public address"):
+            line(private=False).call("GET", f"https://127.0.0.1:{listening.getsockname()[1]}/", {})
+        with pytest.raises(TimeoutError):
+            listening.accept()
 
 
 def test_a_deadline_of_one_call_ends_no_other() -> None:
