@@ -7,7 +7,7 @@ import click
 
 from sandbox.journal import InUse
 from sandbox.personas import PERSONAS
-from sandbox.serve import PortTaken, run
+from sandbox.serve import THREADS, PortTaken, run
 
 
 @click.command()
@@ -16,7 +16,7 @@ from sandbox.serve import PortTaken, run
 @click.option("--persona", "personas", multiple=True, type=click.Choice(list(PERSONAS)), help="An EHR to stand for; again for several.  [default: all]")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where records are kept; without it they are gone at the end.")
 @click.option("--token", "tokens", multiple=True, metavar="[PERSONA=]TOKEN", help="Ask for this bearer token, in one persona or in all.")
-@click.option("--threads", default=8, show_default=True)
+@click.option("--threads", default=THREADS, show_default=True)
 def main(*, host: str, port: int, personas: tuple[str, ...], directory: Path | None, tokens: tuple[str, ...], threads: int) -> None:
     """Serve a sandbox EHR: a small true FHIR R4 server with made-up records, for demos and tests."""
     served = personas or tuple(PERSONAS)

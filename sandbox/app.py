@@ -10,12 +10,16 @@ from typing import Any
 from sandbox import fhir_json
 from sandbox.access import admit
 from sandbox.control import Control
+from sandbox.faults.board import Faults
+from sandbox.faults.fault import Asked
 from sandbox.journal import Journal
+from sandbox.line import head_of, speak
+from sandbox.options import Malformed
 from sandbox.outcome import Issue, Refused
 from sandbox.personas import PERSONAS
 from sandbox.records import Records, Version
 from sandbox.rest import Ehr, respond
-from sandbox.wire import Answer, Request, refusal
+from sandbox.wire import Answer, Request, problem, refusal
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def _keeper(journal: Journal | None, persona: str) -> Callable[[Version], None]:
 class Sandbox:
     def __init__(self, ehrs: Mapping[str, Ehr], journal: Journal | None) -> None:
         self._ehrs, self._journal = ehrs, journal
-        self._control = Control(ehrs, journal)
+        self._faults = Faults(ehrs)
+        self._control = Control(ehrs, journal, self._faults)
         # The longest path first: every path would otherwise be below that of a persona at `/`.
         self._by_path = sorted(ehrs.values(), key=lambda ehr: -len(ehr.persona.path))
 
@@ -50,12 +55,17 @@ class Sandbox:
         started = time.perf_counter()
         request = Request(environ)
         ehr, parts = self._meant(request)
-        respond_to = partial(_fhir, ehr, request, parts) if ehr else partial(self._control.respond, request)
-        said = disturbed(ehr, request, partial(_safely, respond_to))
-        if ehr:
-            self._control.saw(request, ehr.persona.name, said.status, time.perf_counter() - started)
+        if ehr is None:
+            said = _safely(partial(self._control.respond, request))
+        else:
+            asked = Asked(ehr, request, parts)
+            said = _safely(partial(self._faults.disturbed, asked, partial(_safely, partial(_fhir, ehr, request, parts))))
+            self._control.saw(asked, said.status, time.perf_counter() - started)
+        body = b"" if request.head else said.body
+        if said.speech:
+            speak(request.line, said.speech, head_of(said.status_line, said.headers, len(said.body)), body)
         start_response(said.status_line, [*said.headers.items(), *_length(said)])
-        return [] if request.head else [said.body]
+        return [body]
 
     def _meant(self, request: Request) -> tuple[Ehr | None, list[str]]:
         for ehr in self._by_path:
@@ -65,17 +75,10 @@ class Sandbox:
         return None, []
 
     def close(self) -> None:
-        """Keep what is not kept yet. What is written after this is refused, not lost."""
+        """Keep what is not kept yet, and let go of whoever waits for a fault. What is written after this is refused, not lost."""
+        self._faults.take_away()
         if self._journal:
             self._journal.close()
-
-
-def disturbed(_ehr: Ehr | None, _request: Request, answer_it: Callable[[], Answer]) -> Answer:
-    """The answer, and the one place where a fault can come before, instead of, or after what was asked for.
-
-    `POST /_sandbox/faults` comes here: latency, 429 and 503, a reset before or after the commit, half an answer, a dripping one.
-    """
-    return answer_it()
 
 
 def _fhir(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
@@ -93,6 +96,8 @@ def _safely(respond_to: Callable[[], Answer]) -> Answer:
         return respond_to()
     except Refused as reason:
         return refusal(reason)
+    except Malformed as reason:
+        return problem(reason)
     except Exception:  # the last handler: a fault of the sandbox is said as such, and the next request is answered
         log.exception("the sandbox failed")
         return refusal(Refused(500, Issue("exception", "the sandbox failed; its log says how")))

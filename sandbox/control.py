@@ -5,10 +5,9 @@
 | GET / | an index page for people |
 | GET /_sandbox/counts | by persona and type: how many resources now, how many versions ever |
 | GET /_sandbox/log?limit=100 | the last requests to the personas, the newest first, without their bodies |
-| DELETE /_sandbox | empties every persona, and the log |
+| DELETE /_sandbox | empties every persona and the log, and takes every fault away |
 | GET, POST, PUT, DELETE /_sandbox/records/PERSONA/Type[/id...] | what the EHR's own users do, in types that it lets nobody else write |
-
-Next comes `/_sandbox/faults`, see `app.disturbed`.
+| GET, POST, DELETE /_sandbox/faults, DELETE /_sandbox/faults/ID | what goes wrong from now on: `faults/__init__.py` says what can |
 """
 
 from collections import deque
@@ -19,6 +18,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox import fhir_json
+from sandbox.faults.board import Faults
+from sandbox.faults.fault import Asked
 from sandbox.journal import Journal
 from sandbox.outcome import Issue, Refused
 from sandbox.page import index_page
@@ -33,14 +34,14 @@ PAGE_HEADERS = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Po
 
 
 class Control:
-    def __init__(self, ehrs: Mapping[str, Ehr], journal: Journal | None) -> None:
-        self._ehrs, self._journal = ehrs, journal
+    def __init__(self, ehrs: Mapping[str, Ehr], journal: Journal | None, faults: Faults) -> None:
+        self._ehrs, self._journal, self._faults = ehrs, journal, faults
         self._log: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
 
-    def saw(self, request: Request, persona: str, status: int, took_s: float) -> None:
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        seen = {"time": time, "persona": persona, "method": request.method, "path": request.path, "query": request.query_string}
-        self._log.append({**seen, "status": status, "ms": round(took_s * 1000, 1)})
+    def saw(self, asked: Asked, status: int, took_s: float) -> None:
+        time, request = datetime.now(UTC).isoformat(timespec="milliseconds"), asked.request
+        seen = {"time": time, "persona": asked.ehr.persona.name, "method": request.method, "path": request.path, "query": request.query_string}
+        self._log.append({**seen, "status": status or None, "ms": round(took_s * 1000, 1), "faults": asked.struck})
 
     def respond(self, request: Request) -> Answer:
         match request.method, request.path.strip("/").split("/"):
@@ -54,10 +55,25 @@ class Control:
             case "DELETE", ["_sandbox"]:
                 self._reset()
                 return Answer(204)
+            case "GET", ["_sandbox", "faults"]:
+                return _json(self._faults.told())
+            case "POST", ["_sandbox", "faults"]:
+                return self._set_faults(_read(request))
+            case "DELETE", ["_sandbox", "faults", *one] if len(one) <= 1:
+                return self._take_away(*one)
             case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
                 return respond(_own_users(self._ehrs[name]), request, parts)
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
         raise Refused(404, Issue("not-found", f"there is nothing here: the FHIR bases are {bases}, and / says what else there is"))
+
+    def _set_faults(self, given: Any) -> Answer:
+        made = [fault.told() for fault in self._faults.add(given)]
+        return _json(made if isinstance(given, list) else made[0], 201)
+
+    def _take_away(self, fault: str | None = None) -> Answer:
+        if not self._faults.take_away(fault) and fault is not None:
+            raise Refused(404, Issue("not-found", f"there is no fault {fault}"))
+        return Answer(204)
 
     def _counts(self) -> dict[str, Any]:
         return {name: ehr.records.counts() for name, ehr in self._ehrs.items()}
@@ -73,6 +89,7 @@ class Control:
             if self._journal:
                 self._journal.clear()
             self._log.clear()
+        self._faults.take_away()
 
 
 def _own_users(ehr: Ehr) -> Ehr:
@@ -91,5 +108,12 @@ def _limit(request: Request) -> int:
     return min(int(asked), REMEMBERED)
 
 
-def _json(value: Any) -> Answer:
-    return Answer(200, fhir_json.write(value, pretty=True), {"Content-Type": "application/json"})
+def _read(request: Request) -> Any:
+    try:
+        return fhir_json.read(request.body)
+    except ValueError as reason:
+        raise Refused(400, Issue("structure", f"the body is not JSON: {reason}")) from None
+
+
+def _json(value: Any, status: int = 200) -> Answer:
+    return Answer(status, fhir_json.write(value, pretty=True), {"Content-Type": "application/json"})

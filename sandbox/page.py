@@ -15,7 +15,8 @@ td.number { text-align: right; font-variant-numeric: tabular-nums } code { backg
 OTHERS = (
     ("GET", "/_sandbox/counts", "by persona and type: how many resources now, how many versions ever"),
     ("GET", "/_sandbox/log?limit=100", "the last requests, the newest first"),
-    ("DELETE", "/_sandbox", "empties everything"),
+    ("GET, POST, DELETE", "/_sandbox/faults", "what goes wrong from now on, how often it has, and the end of it"),
+    ("DELETE", "/_sandbox", "empties everything, and ends every fault"),
     ("POST, PUT, DELETE", "/_sandbox/records/PERSONA/Type[/id]", "what the EHR's own users do, in types that it lets nobody else write"),
 )
 
@@ -23,7 +24,7 @@ OTHERS = (
 def index_page(personas: Sequence[Persona], origin: str, counts: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> str:
     bases = [(one.title, origin + one.path, origin + one.path + "/metadata", sum(of["current"] for of in counts[one.name].values())) for one in personas]
     held = [(name, kind, count["current"], count["versions"]) for name, kinds in counts.items() for kind, count in kinds.items()]
-    asked = [(one["time"], one["persona"], one["method"], _target(one), one["status"], one["ms"]) for one in seen]
+    asked = [(one["time"], one["persona"], one["method"], _target(one), one["status"] or "none", one["ms"], ", ".join(one["faults"])) for one in seen]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sandbox EHRs</title>'
         f"<style>{STYLE}</style><h1>Sandbox EHRs</h1>"
@@ -31,7 +32,7 @@ def index_page(personas: Sequence[Persona], origin: str, counts: Mapping[str, An
         + _table("EHRs", ("EHR", "FHIR base", "CapabilityStatement", "resources"), bases)
         + _table("Besides FHIR", ("method", "path", "what it does"), OTHERS)
         + _table("What they hold", ("EHR", "type", "now", "versions ever"), held)
-        + _table("The last requests", ("time", "EHR", "method", "path", "status", "ms"), asked)
+        + _table("The last requests", ("time", "EHR", "method", "path", "status", "ms", "faults"), asked)
     )
 
 

@@ -10,6 +10,7 @@ from gunicorn.app.base import BaseApplication
 from sandbox.app import Sandbox, create_app
 from sandbox.journal import Journal
 
+THREADS = 64  # as many requests can hang or drip at once while others are answered; a thread that has nothing to do is never started
 KEEPALIVE_S = 75  # longer than a client's pool keeps a connection that it does not use, so that the client is the one that closes it
 
 
@@ -22,7 +23,7 @@ def run(
     port: int = 8001,
     personas: Sequence[str] = ("plain", "epic"),
     directory: Path | str | None = None,
-    threads: int = 8,
+    threads: int = THREADS,
     *,
     tokens: Mapping[str, str] | None = None,
 ) -> None:

@@ -1,13 +1,17 @@
 """One HTTP request and its answer as the sandbox sees them; WSGI is spoken in this module and nowhere else."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
+from socket import socket
 from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox import fhir_json
+from sandbox.line import Speech
+from sandbox.options import Malformed
 from sandbox.outcome import Issue, Refused, outcome
 
 BODY_LIMIT = 8 * 1024 * 1024
@@ -27,6 +31,16 @@ class Request:
     def origin(self) -> str:
         """Where the client reached us. A sandbox believes `Host`: its links must work from inside a container and from outside."""
         return f"{self._environ['wsgi.url_scheme']}://{self.header('Host') or 'localhost'}"
+
+    @property
+    def target(self) -> str:
+        """Path and query, as they stand in the log of an EHR."""
+        return f"{self.path}?{self.query_string}" if self.query_string else self.path
+
+    @property
+    def line(self) -> socket | None:
+        """The connection itself, where gunicorn is the server."""
+        return self._environ.get("gunicorn.socket")
 
     def header(self, name: str) -> str | None:
         key = name.upper().replace("-", "_")
@@ -70,18 +84,31 @@ class Request:
 @dataclass(slots=True)
 class Answer:
     status: int
+    """0 where nothing is answered."""
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    speech: Speech | None = None
+    """How it goes over the connection, where it does not go as a whole."""
 
     @property
     def status_line(self) -> str:
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+        phrase = "Unassigned"
+        with suppress(ValueError):
+            phrase = HTTPStatus(self.status).phrase
+        return f"{self.status} {phrase}"
 
 
 def answer(status: int, value: Any, **headers: str) -> Answer:
     """A FHIR resource as an answer; a header `Last_Modified` is `Last-Modified`."""
     body = value if isinstance(value, bytes) else fhir_json.write(value)
     return Answer(status, body, {"Content-Type": FHIR_JSON, **{name.replace("_", "-"): text for name, text in headers.items()}})
+
+
+def problem(reason: Malformed) -> Answer:
+    """What is wrong with JSON that is not FHIR (RFC 9457)."""
+    errors = [{"pointer": pointer, "detail": words} for pointer, words in reason.problems]
+    value = {"title": "This is not understood, and nothing was done", "status": 422, "errors": errors}
+    return Answer(422, fhir_json.write(value, pretty=True), {"Content-Type": "application/problem+json"})
 
 
 def refusal(reason: Refused) -> Answer:

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -48,3 +49,16 @@ def about(patient: Fhir) -> str:
 @pytest.fixture
 def epic_patient(epic: Client) -> str:
     return name(epic.create({"resourceType": "Patient"}))
+
+
+@pytest.fixture
+def fault(origin: str, session: requests.Session) -> Iterator[Callable[..., str]]:
+    """Sets a fault and says its id: `fault("status", status=429)`. All are gone when the test ends."""
+
+    def set_one(name: str, **options: Any) -> str:
+        answer = session.post(f"{origin}/_sandbox/faults", json={"fault": name, **options})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    yield set_one
+    assert session.delete(f"{origin}/_sandbox/faults").status_code == 204

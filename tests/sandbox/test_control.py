@@ -36,7 +36,7 @@ def test_the_log_tells_the_last_requests_the_newest_first_and_no_bodies(origin: 
         ("plain", "GET", "/fhir/r4/Observation", "colour=blue", 200),
         ("plain", "POST", "/fhir/r4/Patient", "", 201),
     ]
-    assert log[0].keys() == {"time", "persona", "method", "path", "query", "status", "ms"}
+    assert log[0].keys() == {"time", "persona", "method", "path", "query", "status", "ms", "faults"}
     assert len(plain.get(f"{origin}/_sandbox/log?limit=1").json()) == 1
     assert plain.get(f"{origin}/_sandbox/log?limit=all").status_code == 400
 

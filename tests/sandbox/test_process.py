@@ -62,6 +62,16 @@ def test_every_answered_write_is_kept_even_when_it_is_stopped_at_once(tmp_path: 
     journal.close()
 
 
+def test_it_ends_at_once_though_a_fault_lets_someone_wait(session: requests.Session) -> None:
+    with started(["plain"]) as origin:
+        session.post(f"{origin}/_sandbox/faults", json={"fault": "hang", "seconds": 600})
+        with pytest.raises(requests.ReadTimeout):
+            session.get(f"{origin}/fhir/r4/metadata", timeout=0.2)
+        session.close()
+        began = time.perf_counter()
+    assert time.perf_counter() - began < 5
+
+
 def test_one_directory_is_for_one_sandbox(tmp_path: Path) -> None:
     first = create_app(["plain"], tmp_path)
     with pytest.raises(InUse, match=str(tmp_path)):
