@@ -24,7 +24,7 @@ LAYERS = (
     ("security", "disclosing", "references", "renderings", "pages"),
     ("exchange", "operating", "wiring"),
     ("web", "sync.outcomes"),
-    ("sync.matching",),
+    ("sync.matching", "sync.exchanges"),
     ("sync.transport", "sync.deliver"),
     ("sync.targets",),
     ("api", "fhir", "console", "sync"),
@@ -34,7 +34,7 @@ LAYERS = (
 )
 NEVER_MAPPINGS = ("store", "security", "wire", "metrics", "logs")
 # A target is one short file with its vendor's quirks: beside mappings it knows what it is given to send, over what, and what came of it.
-TARGETS_ONLY = {"sync.deliver", "sync.matching", "sync.outcomes", "sync.transport", "wire"}
+TARGETS_ONLY = {"sync.deliver", "sync.exchanges", "sync.matching", "sync.outcomes", "sync.transport", "wire"}
 APART = {name for layer in LAYERS for name in layer if "." in name}
 SANDBOX_FROM = ("cli",)  # the command that starts it; nothing else of ours knows it
 

@@ -10,6 +10,7 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 from mappings.element import keeps
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
+from service.sync.exchanges import CALLS, Exchange, exchange
 from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
 from service.sync.outcomes import Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
 from service.sync.transport import Interrupted, Line, NotReached
@@ -40,6 +42,7 @@ class Rest:
 
     def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]], *, restored: bool = False):
         self._base, self._line, self._authorize, self._restored = base_url.rstrip("/"), line, authorize, restored
+        self.heard: deque[Exchange] = deque(maxlen=CALLS)  # the last calls and what came of them; whoever begins an attempt clears it
 
     def statement(self) -> Mapping[str, Any]:
         """Its CapabilityStatement. Raises NotReached, Interrupted, or ValueError for an answer that is none."""
@@ -217,7 +220,14 @@ class Rest:
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
         content = {"Content-Type": FHIR_JSON, "Prefer": "return=representation"} if body is not None else {}
         given = {**self._authorize(), **content, **(headers or {})}
-        return self._line.call(method, f"{self._base}{path}", given, encode(body) if body is not None else None)
+        sent = encode(body) if body is not None else None
+        try:
+            reply = self._line.call(method, f"{self._base}{path}", given, sent)
+        except (NotReached, Interrupted) as error:
+            self.heard.append(exchange(method, path, given, sent, str(error)))
+            raise
+        self.heard.append(exchange(method, path, given, sent, reply))
+        return reply
 
 
 def body_of(reply: Reply) -> dict[str, Any] | None:
