@@ -1,6 +1,7 @@
 """Streams, which workers lease: one worker at a time sends what one patient (or one place) is owed by one EHR.
 
-A lease ends by itself unless it is renewed; its epoch fences whatever a worker that lost it would still write.
+A lease ends by itself unless it is renewed; its epoch fences whatever a worker that lost it would still write. It does not
+fence the wire: what that worker was sending may reach the EHR a while after, so it is not looked for before that while is over.
 """
 
 from collections.abc import Iterable
@@ -53,8 +54,11 @@ class LeaseLost(Exception):
     """Somebody else has the stream now: what was learnt is not written, and will be found out again."""
 
 
-def lease(tx: Connection, worker: str, now: int, until: int, limit: int) -> list[Lease]:
-    """Up to `limit` streams that are due, of targets that are neither paused, snoozed nor busy, oldest first."""
+def lease(tx: Connection, worker: str, now: int, until: int, limit: int, *, lingers: int = 0) -> list[Lease]:
+    """Up to `limit` streams that are due, of targets that are neither paused, snoozed nor busy, oldest first.
+
+    `lingers` is how long (microseconds) a call may still act at the EHR after the lease under which it began.
+    """
     free = _free(tx, now)
     found: list[Lease] = []
     for name, room in free.items():
@@ -62,9 +66,10 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int) -> list
         if wanted <= 0:
             continue
         lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
-        sql = f"SELECT num FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :{lock}"
-        nums = [row[0] for row in run(tx, sql, (name, now, now, wanted))]
-        for num in nums:
+        sql = f"SELECT num, lease_until FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :{lock}"
+        for num, lapsed in run(tx, sql, (name, now, now, wanted)):
+            if lapsed:
+                run(tx, "UPDATE delivery SET next_at = : WHERE stream = : AND state = :", (lapsed + lingers, num, SENDING))
             taken = "UPDATE stream SET lease_until = :, worker = :, epoch = epoch + 1 WHERE num = : RETURNING key, epoch"
             key, epoch = run(tx, taken, (until, worker, num))[0]
             found.append(Lease(num, name, key, epoch))
@@ -94,11 +99,12 @@ def renew(tx: Connection, leases: Iterable[Lease], until: int) -> set[int]:
 def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
     """What is waiting and due, and what an earlier lease left in the middle of an attempt, oldest first."""
     sql = (
-        "SELECT num, resource, attempts, unsure, state FROM delivery WHERE stream = : AND ((state = : AND next_at <= :) OR state = :) "
+        "SELECT num, resource, attempts, unsure, state FROM delivery WHERE stream = : AND state IN (:, :) AND next_at <= : AND NOT EXISTS ("
+        "SELECT 1 FROM delivery o WHERE o.stream = delivery.stream AND o.state = : AND o.resource = delivery.resource AND o.next_at > :) "
         "ORDER BY num LIMIT :"
     )
     found: dict[int, Due] = {}
-    for num, resource, attempts, was_unsure, state in run(connection, sql, (one.stream, WAITING, now, SENDING, limit)):
+    for num, resource, attempts, was_unsure, state in run(connection, sql, (one.stream, WAITING, SENDING, now, SENDING, now, limit)):
         before = found.get(resource)
         unsure = bool(was_unsure) or state == SENDING or (before is not None and before.unsure)
         found[resource] = Due(num, resource, attempts, unsure, (*before.older, before.num) if before else ())
@@ -179,9 +185,9 @@ def release(tx: Connection, one: Lease, now: int, *, not_before: int = 0) -> Non
         _fence(tx, one)
     except LeaseLost:
         return
-    soonest = run(tx, "SELECT MIN(next_at) FROM delivery WHERE stream = : AND state = :", (one.stream, WAITING))[0][0]
-    left = run(tx, "SELECT num FROM delivery WHERE stream = : AND state = : LIMIT 1", (one.stream, SENDING))
-    ready_at = now if left else FOREVER if soonest is None else soonest
+    each = "SELECT MAX(next_at) AS at FROM delivery WHERE stream = : AND state IN (:, :) GROUP BY resource"
+    soonest = run(tx, f"SELECT MIN(at) FROM ({each}) AS each", (one.stream, WAITING, SENDING))[0][0]
+    ready_at = FOREVER if soonest is None else soonest
     run(tx, "UPDATE stream SET lease_until = 0, worker = NULL, ready_at = : WHERE num = :", (max(ready_at, not_before), one.stream))
 
 

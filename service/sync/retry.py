@@ -14,18 +14,19 @@ BREAKER_SECONDS = (10, 20, 40, 80, 160, 300)
 
 @dataclass(frozen=True)
 class Policy:
-    """Full jitter: a wait between nothing and `first` doubled by every attempt, up to `longest`; parked after `attempts`."""
+    """Full jitter: a wait between `least` and `first` doubled by every attempt, up to `longest`; parked after `attempts`."""
 
     first: int
     longest: int
     attempts: int
+    least: int = 0
 
 
 POLICIES = {
     "transient": Policy(2 * SECOND, 300 * SECOND, 12),
     "auth": Policy(30 * SECOND, 900 * SECOND, 8),
     "conflict": Policy(1 * SECOND, 30 * SECOND, 4),
-    "unsure": Policy(2 * SECOND, 120 * SECOND, 10),
+    "unsure": Policy(2 * SECOND, 120 * SECOND, 10, least=1 * SECOND),  # the EHR may still be at it
 }
 
 
@@ -34,7 +35,7 @@ def next_attempt_at(now: int, kind: str, attempts: int, rng: random.Random) -> i
     policy = POLICIES[kind]
     if attempts >= policy.attempts:
         return None
-    return now + int(rng.uniform(0, min(policy.longest, policy.first * 2 ** min(attempts, 20))))
+    return now + int(rng.uniform(policy.least, min(policy.longest, policy.first * 2 ** min(attempts, 20))))
 
 
 def snooze_until(now: int, retry_after: str | None, failures: int) -> int:

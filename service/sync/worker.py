@@ -109,7 +109,7 @@ class Worker:
             if not streams.any_due(connection, now):
                 return 0
         until = time.monotonic() + self._lease_seconds  # before it is leased, so that it never lasts longer here than there
-        leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + self._lease, free))
+        leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + self._lease, free, lingers=self._lingers))
         for lease in leases:
             held = Held(lease, until)
             self._active[lease.stream] = (held, pool.submit(self._sent, held))
@@ -171,6 +171,10 @@ class Worker:
     @property
     def _lease(self) -> int:
         return int(self._lease_seconds * 1_000_000)
+
+    @property
+    def _lingers(self) -> int:
+        return int(self.service.settings.send_seconds * 1_000_000)
 
     def _keep_leases(self) -> None:
         """Renews what is under way, on a thread of its own: a chore that takes long costs no lease."""

@@ -127,7 +127,6 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
         ("THRESHOLDS", '{"bp_waning_sys": 150}', "PATHWAY_FHIR_THRESHOLDS: no thresholds of this name: bp_waning_sys"),
         ("THRESHOLDS", "{", "thresholds"),
         ("PUBLIC_URL", "fhir.example.org", "PATHWAY_FHIR_PUBLIC_URL: "),
-        ("LEASE_SECONDS", "20", "PATHWAY_FHIR_LEASE_SECONDS: should be more than PATHWAY_FHIR_SEND_SECONDS"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_by_its_name(run: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:

@@ -20,8 +20,8 @@ def test_the_wait_is_anywhere_up_to_a_bound_that_doubles(kind: str) -> None:
     for attempts in range(policy.attempts):
         bound = min(policy.longest, policy.first * 2**attempts)
         waits = [wait - NOW for _ in range(300) if (wait := next_attempt_at(NOW, kind, attempts, rng)) is not None]
-        assert len(waits) == 300 and min(waits) >= 0 and max(waits) <= bound
-        assert min(waits) < bound / 10 and max(waits) > bound * 9 / 10  # full jitter: the whole of it
+        assert len(waits) == 300 and min(waits) >= policy.least and max(waits) <= bound
+        assert min(waits) < policy.least + bound / 10 and max(waits) > bound * 9 / 10  # full jitter: the whole of it
 
 
 @pytest.mark.parametrize("kind", POLICIES)

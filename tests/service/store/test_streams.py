@@ -152,3 +152,27 @@ def test_a_sqlite_that_may_lose_commits_keeps_no_wal(version: tuple[int, ...], s
     Database("sqlite:////nowhere.db")._set_up_sqlite(Driver(), None)
     assert safe_for_wal(version) is safe
     assert f"PRAGMA journal_mode={'WAL' if safe else 'TRUNCATE'}" in said and "PRAGMA synchronous=FULL" in said
+
+
+def test_what_a_dead_worker_was_sending_is_looked_for_when_its_call_can_act_no_more(owing: Database) -> None:
+    one = lease(owing, 1)[0]
+    [left] = begun(owing, one)
+    owe(owing, one.key)
+    other = owing.write(lambda tx: outbox.touch(tx, "ehr", [one.key], NOW))[one.key]
+    owing.write(lambda tx: outbox.owe(tx, "ehr", {99: other}, NOW))
+    [again] = [found for found in relet(owing, 3 * NOW) if found.stream == one.stream]
+    with owing.reading() as connection:
+        assert [due.resource for due in streams.due(connection, again, 3 * NOW, 25)] == [99]
+        [late, _] = streams.due(connection, again, 7 * NOW, 25)
+        assert (late.resource, late.older, late.unsure) == (one.key, (left,), True)
+    owing.write(lambda tx: deliveries.cancel(tx, numbers(owing, 99), NOW))
+    owing.write(lambda tx: streams.release(tx, again, 3 * NOW))
+    assert {row["num"]: row["ready_at"] for row in dicts(owing, "stream")}[one.stream] == 7 * NOW
+
+
+def relet(database: Database, now: int) -> list[Lease]:
+    return database.write(lambda tx: streams.lease(tx, "another", now, now + NOW, 8, lingers=5 * NOW))
+
+
+def numbers(database: Database, resource: int) -> list[int]:
+    return [row["num"] for row in dicts(database, "delivery") if row["resource"] == resource]
