@@ -10,6 +10,7 @@ from typing import Any
 from sandbox import fhir_json
 from sandbox.access import admit
 from sandbox.control import Control
+from sandbox.ehr import Ehr
 from sandbox.faults.board import Faults
 from sandbox.faults.fault import Asked
 from sandbox.journal import Journal
@@ -18,7 +19,7 @@ from sandbox.options import Malformed
 from sandbox.outcome import Issue, Refused
 from sandbox.personas import PERSONAS
 from sandbox.records import Records, Version
-from sandbox.rest import Ehr, respond
+from sandbox.rest import respond
 from sandbox.wire import Answer, Request, problem, refusal
 
 log = logging.getLogger(__name__)

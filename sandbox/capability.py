@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.personas.persona import CREATE, HISTORY, INTERACTIONS, UPDATE, VREAD, Persona
+from sandbox.personas.persona import CREATE, HISTORY, INTERACTIONS, SYSTEM_INTERACTIONS, UPDATE, VREAD, Persona
 
 
 def capability_statement(persona: Persona, base: str, started: str, *, secured: bool) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def capability_statement(persona: Persona, base: str, started: str, *, secured: 
             "mode": "server",
             **({"security": {"description": "a bearer token, given to you by whoever started this sandbox"}} if secured else {}),
             "resource": [_resource(persona, kind) for kind in sorted(persona.types)],
+            **({"interaction": [{"code": code} for code in SYSTEM_INTERACTIONS if code in persona.system]} if persona.system else {}),
         }],
     }  # fmt: skip
 

@@ -18,14 +18,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox import fhir_json
+from sandbox.ehr import Ehr
 from sandbox.faults.board import Faults
 from sandbox.faults.fault import Asked
 from sandbox.journal import Journal
 from sandbox.outcome import Issue, Refused
 from sandbox.page import index_page
+from sandbox.paging import NUMBER
 from sandbox.personas.persona import INTERACTIONS
-from sandbox.rest import Ehr, respond
-from sandbox.searching import NUMBER
+from sandbox.rest import respond
 from sandbox.wire import Answer, Request
 
 REMEMBERED = 1000

@@ -21,7 +21,7 @@ def speak(line: socket.socket | None, speech: Speech, head: bytes, body: bytes) 
 
 def head_of(status_line: str, headers: Mapping[str, str], length: int) -> bytes:
     """The bytes that stand before a body of that length, as gunicorn would write them."""
-    told = {"Date": formatdate(usegmt=True), "Connection": "keep-alive", **headers, "Content-Length": str(length)}
+    told = {"Date": formatdate(usegmt=True), "Connection": "close", **headers, "Content-Length": str(length)}
     return "".join([f"HTTP/1.1 {status_line}\r\n", *(f"{name}: {text}\r\n" for name, text in told.items()), "\r\n"]).encode("latin-1")
 
 

@@ -4,7 +4,8 @@ Whoever checks before it writes (is it there yet? is this still the version?) ho
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import RLock
@@ -45,6 +46,7 @@ class Records:
         """`keep` is told of every new version, in order, under the lock."""
         self.lock = RLock()
         self._keep = keep
+        self._tentative: list[Version] | None = None
         self.clear()
 
     def clear(self) -> None:
@@ -55,8 +57,21 @@ class Records:
             self._sequence, self._updated = 0, ""
 
     def history(self, kind: str, resource_id: str) -> list[Version]:
-        """Its versions, the oldest first; empty when it never was."""
-        return self._histories[kind].get(resource_id, [])
+        """Its versions, the oldest first; empty when it never was. Never one that a running transaction may still take back."""
+        with self.lock:
+            return self._histories[kind].get(resource_id, [])[:]
+
+    def versions(self, kind: str | None = None, resource_id: str | None = None) -> list[Version]:
+        """Every version of a resource, of a type, or of all of them: the newest first."""
+        if kind is not None and resource_id is not None:
+            return self.history(kind, resource_id)[::-1]
+        with self.lock:
+            every = [version for of, histories in self._histories.items() if kind in (None, of) for history in histories.values() for version in history]
+            return sorted(every, key=lambda version: version.sequence, reverse=True)
+
+    def named(self, name: str) -> Version | None:
+        """The latest version of `Type/id`."""
+        return self.latest(*name.split("/", 1)) if "/" in name else None
 
     def latest(self, kind: str, resource_id: str) -> Version | None:
         history = self.history(kind, resource_id)
@@ -99,8 +114,39 @@ class Records:
 
     def _add(self, version: Version, resource: Fhir | None, before: Version | None) -> Version:
         self._place(version, resource, before)
-        self._keep(version)
+        if self._tentative is None:
+            self._keep(version)
+        else:
+            self._tentative.append(version)
         return version
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Whatever is written within is kept when it is left, and was never there when it is left by an exception. Nobody reads meanwhile."""
+        with self.lock:
+            self._tentative = []
+            try:
+                yield
+            except BaseException:
+                for version in reversed(self._tentative):
+                    self._take_back(version)
+                raise
+            else:
+                for version in self._tentative:
+                    self._keep(version)
+            finally:
+                self._tentative = None
+
+    def _take_back(self, version: Version) -> None:
+        if version.body:
+            self._index(version, fhir_json.read(version.body), add=False)
+        history = self._histories[version.type][version.id]
+        history.pop()
+        self._sequence = version.sequence - 1
+        if not history:
+            del self._histories[version.type][version.id]
+        elif history[-1].body:
+            self._index(history[-1], fhir_json.read(history[-1].body), add=True)
 
     def restore(self, version: Version) -> None:
         """Take back a version that was kept, in the order in which they were."""

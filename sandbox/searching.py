@@ -1,26 +1,18 @@
-"""Search: which parameters a persona takes, what they find, and the pages in which it is told."""
+"""Search: which parameters a persona takes, and what they find."""
 
-import re
-import secrets
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 
-from sandbox import fhir_json
 from sandbox.criteria import Criterion, criterion
 from sandbox.outcome import Issue, Refused
+from sandbox.paging import PAGE, page_size
 from sandbox.personas.persona import Persona
 from sandbox.records import Records, Version
 from sandbox.references import local
 
-PAGE, LARGEST_PAGE = 50, 1000
-KEPT_SEARCHES = 500
-NUMBER = re.compile("[0-9]{1,9}")
 SILENT = ("_format", "_pretty")
 """Parameters of the answer and not of the search: known, and not in `self`."""
 
@@ -32,8 +24,8 @@ class Search:
     used: tuple[tuple[str, str], ...]
     """What was understood, as `self` repeats it."""
     count: int = PAGE
+    """How many to a page; 0 where only the total is asked for."""
     newest_first: bool = False
-    only_count: bool = False
     told_total: bool = True
 
 
@@ -60,6 +52,8 @@ def read_search(persona: Persona, kind: str, query: Iterable[tuple[str, str]], b
         used.append((name, value))
     if strict and unknown:
         raise Refused(400, *unknown)
+    if ("_summary", "count") in used:
+        options["count"] = 0
     return Search(kind, tuple(criteria) + _always(persona, kind, criteria, base), tuple(used), **options)
 
 
@@ -67,14 +61,10 @@ def _option(persona: Persona, name: str, value: str) -> dict[str, Any] | None:
     """What a parameter that shapes the answer changes in it; None for any other, and for a value that this server does not have."""
     match name, value:
         case "_count", _:
-            if not NUMBER.fullmatch(value):
-                raise Refused(400, Issue("value", f"_count={value} is not a number"))
-            return {"count": min(int(value), LARGEST_PAGE), **({"only_count": True} if int(value) == 0 else {})}
+            return {"count": page_size(value)}
         case "_sort", "_lastUpdated" | "-_lastUpdated" if persona.last_updated:
             return {"newest_first": value.startswith("-")}
-        case "_summary", "count":
-            return {"only_count": True}
-        case "_summary", "false":
+        case "_summary", "count" | "false":
             return {}
         case "_total", "none" | "estimate" | "accurate":
             return {"told_total": value != "none"}
@@ -137,48 +127,3 @@ def _indexed(records: Records, kind: str, one: Criterion) -> set[str] | None:
     if one.parameter.kind == "reference" and all(local(name) for name in one.keys):
         return set().union(*(records.referring(kind, name) for name in one.keys))
     return None
-
-
-class Pages:
-    """Searches whose later pages may still be asked for: what was found then is what they show, whatever is written meanwhile."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[Search, list[Version]]] = OrderedDict()
-        self._lock = Lock()
-
-    def keep(self, search: Search, versions: list[Version]) -> str:
-        key = secrets.token_hex(8)
-        with self._lock:
-            self._kept[key] = search, versions
-            while len(self._kept) > KEPT_SEARCHES:
-                self._kept.popitem(last=False)
-        return key
-
-    def find(self, token: str) -> tuple[Search, list[Version], str, int]:
-        """Raises Refused (410) for a page of a search that is no longer kept."""
-        key, _, start = token.partition("-")
-        with self._lock:
-            kept = self._kept.get(key)
-        if kept is None or not NUMBER.fullmatch(start):
-            raise Refused(410, Issue("expired", "this page is no longer kept: search again"))
-        return *kept, key, int(start)
-
-
-def searchset(pages: Pages, search: Search, versions: list[Version], base: str, *, key: str = "", start: int = 0) -> dict[str, Any]:
-    """One page as a Bundle; `key` is that of the kept search where it is not the first."""
-    url = f"{base}/{search.kind}"
-    here = f"{url}?_page={key}-{start}" if key else f"{url}?{urlencode(search.used)}".removesuffix("?")
-    links = [{"relation": "self", "url": here}]
-    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "link": links}
-    if search.told_total or search.only_count:
-        bundle["total"] = len(versions)
-    if search.only_count:
-        return bundle
-    end = start + search.count
-    if end < len(versions):
-        links.append({"relation": "next", "url": f"{url}?_page={key or pages.keep(search, versions)}-{end}"})
-    if versions[start:end]:
-        bundle["entry"] = [
-            {"fullUrl": f"{base}/{one.name}", "resource": fhir_json.written(one.body), "search": {"mode": "match"}} for one in versions[start:end]
-        ]
-    return bundle

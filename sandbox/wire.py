@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
+from io import BytesIO
 from socket import socket
 from typing import Any
 from urllib.parse import parse_qsl
@@ -60,6 +61,13 @@ class Request:
         if len(body) > BODY_LIMIT:
             raise Refused(413, Issue("too-long", f"a body may have {BODY_LIMIT} bytes"))
         return body
+
+    def within(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> "Request":
+        """A request that is part of this one, as an entry of a Bundle is."""
+        kept = {name: value for name, value in self._environ.items() if name in ("wsgi.url_scheme", "HTTP_HOST")}
+        named = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in headers.items()}
+        where = {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "QUERY_STRING": query}
+        return Request({**kept, **named, **where, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)})
 
     def prefers(self, name: str) -> str | None:
         """What `Prefer` asks of one thing: `return=minimal`, `handling=strict`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Any
 
+from sandbox.ehr import Ehr
 from sandbox.options import Option
-from sandbox.rest import Ehr
 from sandbox.wire import Answer, Request
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})

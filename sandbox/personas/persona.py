@@ -9,8 +9,10 @@ from uuid import uuid4
 from sandbox.parameters import EVERY_TYPE, PARAMETERS, Parameter
 
 READ, VREAD, HISTORY, SEARCH = "read", "vread", "history-instance", "search-type"
-CREATE, UPDATE, DELETE = "create", "update", "delete"
-INTERACTIONS = (READ, VREAD, HISTORY, SEARCH, CREATE, UPDATE, DELETE)
+CREATE, UPDATE, DELETE, HISTORY_TYPE = "create", "update", "delete", "history-type"
+INTERACTIONS = (READ, VREAD, HISTORY, HISTORY_TYPE, SEARCH, CREATE, UPDATE, DELETE)
+TRANSACTION, BATCH, HISTORY_SYSTEM = "transaction", "batch", "history-system"
+SYSTEM_INTERACTIONS = (TRANSACTION, BATCH, HISTORY_SYSTEM)
 
 CLINIC_TYPES = (
     "Patient", "Practitioner", "PractitionerRole", "Organization", "Location", "RelatedPerson", "Consent", "EpisodeOfCare", "CareTeam", "Procedure",
@@ -28,6 +30,8 @@ class Persona:
     """Where its FHIR base is on this server."""
     types: Mapping[str, frozenset[str]]
     """What it lets others do, by type: codes of HL7's restful-interaction."""
+    system: frozenset[str] = frozenset()
+    """What it lets others do at its base: codes of HL7's system-restful-interaction."""
     conditional_create: bool = False
     """Else If-None-Exist is a header like any other that it has never heard of."""
     last_updated: bool = False

@@ -2,6 +2,8 @@
 
 | fact | here |
 | --- | --- |
+| several interactions in one transaction, which is done or not, and in a batch | system |
+| every version that ever was is told, of one resource, of a type, and of all | types, system |
 | it takes every type of a clinic's records, to read, create, update and delete | types |
 | If-None-Exist: none found 201, one 200, several 412 (F1) | conditional_create |
 | a stale If-Match is 412; without one an update goes through | the server's own way |
@@ -11,13 +13,14 @@
 | what others refer to is not deleted: 409 | the server's own way |
 """
 
-from sandbox.personas.persona import CLINIC_TYPES, INTERACTIONS, Persona
+from sandbox.personas.persona import CLINIC_TYPES, INTERACTIONS, SYSTEM_INTERACTIONS, Persona
 
 PLAIN = Persona(
     name="plain",
     title="Plain FHIR server",
     path="/fhir/r4",
     types=dict.fromkeys(CLINIC_TYPES, frozenset(INTERACTIONS)),
+    system=frozenset(SYSTEM_INTERACTIONS),
     conditional_create=True,
     last_updated=True,
 )

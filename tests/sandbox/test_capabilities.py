@@ -35,7 +35,7 @@ def test_it_is_that_of_an_r4_server_at_this_base(said: Callable[[str], Fhir], or
     assert "json" in statement["format"]
     [rest] = statement["rest"]
     assert rest["mode"] == "server"
-    assert "interaction" not in rest
+    assert {one["code"] for one in rest.get("interaction", [])} == PERSONAS[persona].system
 
 
 @EVERYONE
@@ -59,6 +59,7 @@ def test_an_interaction_works_where_it_is_said_and_is_refused_where_it_is_not(
             "read": lambda there: ehr.get(name(there)),
             "vread": lambda there: ehr.get(f"{name(there)}/_history/1"),
             "history-instance": lambda there: ehr.get(f"{name(there)}/_history"),
+            "history-type": lambda there: ehr.get(f"{there['resourceType']}/_history?_count=1"),
             "search-type": lambda there: ehr.get(f"{there['resourceType']}?_id={there['id']}"),
             "create": lambda there: ehr.post(there["resourceType"], least(there["resourceType"], about)),
             "update": lambda there: ehr.put(name(there), there, If_Match='W/"1"'),

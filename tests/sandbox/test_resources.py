@@ -1,11 +1,12 @@
 """Create, read, vread, history, update and delete, as plain does them."""
 
 import re
+from urllib.parse import quote
 
 import pytest
 
 from sandbox.personas.persona import CLINIC_TYPES
-from tests.sandbox.client import Client, Fhir, issues, name
+from tests.sandbox.client import Client, Fhir, issues, link, name
 from tests.sandbox.samples import least
 
 
@@ -140,6 +141,39 @@ class TestHistory:
 
     def test_of_what_never_was_is_404(self, plain: Client) -> None:
         assert issues(plain.get("Patient/never/_history")) == [("not-found", None)]
+
+    @pytest.mark.parametrize("path", ["_history", "Patient/_history"])
+    def test_of_a_type_or_of_all_tells_what_was_written_and_deleted_since(self, plain: Client, path: str) -> None:
+        before = plain.create({"resourceType": "Patient"})
+        while (first := plain.create({"resourceType": "Patient"}))["meta"]["lastUpdated"] == before["meta"]["lastUpdated"]:
+            pass
+        plain.update({**before, "active": True})
+        plain.delete(name(first))
+        bundle = plain.get(f"{path}?_since={first['meta']['lastUpdated']}").json()
+        told = [(entry["fullUrl"].removeprefix(f"{plain.base}/"), entry["request"]["method"]) for entry in bundle["entry"]]
+        assert told == [(name(first), "DELETE"), (name(before), "PUT"), (name(first), "POST")]
+        assert (bundle["type"], bundle["total"]) == ("history", 3)
+        assert link(bundle, "self") == f"{plain.base}/{path}?_since={quote(first['meta']['lastUpdated'], safe='')}"
+
+    def test_of_a_type_tells_of_no_other(self, plain: Client, about: str) -> None:
+        plain.create(least("Observation", about))
+        told = plain.get("Observation/_history?_count=5").json()["entry"]
+        assert {entry["fullUrl"].removeprefix(f"{plain.base}/").partition("/")[0] for entry in told} == {"Observation"}
+
+    def test_comes_in_pages_that_show_what_was_there_at_first(self, plain: Client, patient: Fhir) -> None:
+        for _ in range(4):
+            plain.update(patient)
+        bundle = plain.get(f"{name(patient)}/_history?_count=2").json()
+        plain.update(patient)
+        told = [entry["resource"]["meta"]["versionId"] for entry in bundle["entry"]]
+        while (following := link(bundle, "next")) is not None:
+            bundle = plain.get(following).json()
+            told += [entry["resource"]["meta"]["versionId"] for entry in bundle["entry"]]
+        assert (told, bundle["total"]) == (["5", "4", "3", "2", "1"], 5)
+
+    @pytest.mark.parametrize("query", ["_since=yesterday", "_count=many"])
+    def test_is_400_for_what_it_does_not_understand(self, plain: Client, query: str) -> None:
+        assert issues(plain.get(f"_history?{query}")) == [("value", None)]
 
 
 def test_no_later_version_looks_older(plain: Client, patient: Fhir) -> None:

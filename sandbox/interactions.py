@@ -1,0 +1,188 @@
+"""FHIR's interactions, the same for every persona: what each of them does with a request that means it."""
+
+from datetime import datetime
+from email.utils import format_datetime
+from urllib.parse import parse_qsl
+
+from sandbox import fhir_json
+from sandbox.checks import check, resource_in
+from sandbox.dates import span
+from sandbox.ehr import Ehr
+from sandbox.elements import Fhir
+from sandbox.outcome import Issue, Refused, outcome
+from sandbox.paging import PAGE, Listing, page, page_size
+from sandbox.records import Version
+from sandbox.searching import found, read_search
+from sandbox.wire import Answer, Request, answer
+
+
+def read(ehr: Ehr, _request: Request, kind: str, resource_id: str) -> Answer:
+    return _shown(_there(ehr, kind, resource_id))
+
+
+def vread(ehr: Ehr, _request: Request, kind: str, resource_id: str, number: str) -> Answer:
+    for version in ehr.records.history(kind, resource_id):
+        if str(version.number) == number:
+            return _shown(_undeleted(version))
+    raise Refused(404, Issue("not-found", f"{kind}/{resource_id} has no version {number}"))
+
+
+def history(ehr: Ehr, request: Request, kind: str | None = None, resource_id: str | None = None) -> Answer:
+    """Every version of one resource, of a type, or of all of them, deletions too: the newest first, and none from before `_since`."""
+    query, base = dict(request.query), ehr.base(request)
+    if "_page" in query:
+        return _later_page(ehr, query["_page"], base)
+    if resource_id is not None and not ehr.records.history(str(kind), resource_id):
+        raise Refused(404, Issue("not-found", f"{kind}/{resource_id} is not known"))
+    used = [(name, query[name]) for name in ("_since", "_count") if query.get(name)]
+    versions = ehr.records.versions(kind, resource_id)
+    if "_since" in query:
+        since = _instant(query["_since"])
+        versions = [version for version in versions if datetime.fromisoformat(version.updated) >= since]
+    path = "/".join(part for part in (kind, resource_id, "_history") if part)
+    listing = Listing("history", path, used, versions, page_size(query["_count"]) if query.get("_count") else PAGE)
+    return answer(200, page(ehr.pages, listing, base, _history_entry))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return span(text)[0]
+    except (ValueError, OverflowError):
+        raise Refused(400, Issue("value", f"_since={text} is not an instant, or its + was not encoded as %2B")) from None
+
+
+def _history_entry(version: Version, base: str) -> Fhir:
+    entry: Fhir = {"fullUrl": f"{base}/{version.name}"}
+    method, status = ("DELETE", "204") if version.deleted else ("POST", "201") if version.number == 1 else ("PUT", "200")
+    if not version.deleted:
+        entry["resource"] = fhir_json.written(version.body)
+    entry["request"] = {"method": method, "url": version.type if method == "POST" else version.name}
+    return entry | {"response": {"status": status, "etag": version.etag, "lastModified": version.updated}}
+
+
+def search(ehr: Ehr, request: Request, kind: str) -> Answer:
+    query = request.query + (_form(request) if request.method == "POST" else [])
+    base, token = ehr.base(request), dict(query).get("_page")
+    if token is not None:
+        return _later_page(ehr, token, base)
+    asked = read_search(ehr.persona, kind, query, base, strict=request.prefers("handling") == "strict")
+    listing = Listing("searchset", kind, asked.used, found(ehr.records, asked), asked.count, asked.told_total)
+    return answer(200, page(ehr.pages, listing, base, _match))
+
+
+def _match(version: Version, base: str) -> Fhir:
+    return {"fullUrl": f"{base}/{version.name}", "resource": fhir_json.written(version.body), "search": {"mode": "match"}}
+
+
+def _later_page(ehr: Ehr, token: str, base: str) -> Answer:
+    listing, key, start = ehr.pages.find(token)
+    return answer(200, page(ehr.pages, listing, base, _history_entry if listing.type == "history" else _match, key=key, start=start))
+
+
+def _form(request: Request) -> list[tuple[str, str]]:
+    media = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded" and request.body:
+        raise Refused(415, Issue("not-supported", f"_search takes application/x-www-form-urlencoded, not {media}"))
+    return parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+
+
+def create(ehr: Ehr, request: Request, kind: str) -> Answer:
+    resource, base = resource_in(request, kind), ehr.base(request)
+    condition = request.header("If-None-Exist") if ehr.persona.conditional_create else None
+    with ehr.records.lock:
+        if condition is not None and (there := meant(ehr, kind, condition, base)) is not None:
+            return _written(there, request, base, 200)
+        check(resource, base, ehr.holds)
+        new_id = resource["id"] if ehr.together else ehr.persona.new_id()  # in a transaction the others know it by this id already
+        return _written(_write(ehr, resource, new_id), request, base, 201)
+
+
+def meant(ehr: Ehr, kind: str, condition: str, base: str) -> Version | None:
+    """The one resource that a condition means, if there is one. Raises Refused: 412 for several, 400 for a condition that is not understood."""
+    query = condition.removeprefix(kind).removeprefix("?")
+    asked = read_search(ehr.persona, kind, parse_qsl(query), base, strict=True)
+    if not asked.criteria or len(asked.criteria) < len(asked.used):
+        raise Refused(400, Issue("invalid", f"{condition} is no condition that a resource could meet"))
+    there = found(ehr.records, asked)
+    if len(there) > 1:
+        names = ", ".join(version.name for version in there[:5])
+        raise Refused(412, Issue("multiple-matches", f"{len(there)} resources meet {condition}: {names}"))
+    return there[0] if there else None
+
+
+def update(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
+    """The next version, whether anything changed or not; what was deleted comes back with 201."""
+    resource, base = resource_in(request, kind), ehr.base(request)
+    if resource.get("id") != resource_id:
+        raise Refused(400, Issue("invalid", f"the body has the id {resource.get('id')}, the URL {resource_id}", f"{kind}.id"))
+    with ehr.records.lock:
+        latest = _known(ehr, kind, resource_id)
+        _still(latest, request)
+        check(resource, base, ehr.holds)
+        return _written(_write(ehr, resource, resource_id), request, base, 201 if latest.deleted else 200)
+
+
+def delete(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
+    with ehr.records.lock:
+        latest = _known(ehr, kind, resource_id)
+        if latest.deleted:
+            return Answer(204, headers={"ETag": latest.etag})
+        _still(latest, request)
+        going = ehr.together.going if ehr.together else ()
+        if referrers := [name for name in ehr.records.referrers(latest.name) if name not in going]:
+            some = ", ".join(referrers[:5])
+            raise Refused(409, Issue("conflict", f"{latest.name} cannot be deleted: {len(referrers)} resources refer to it, such as {some}"))
+        return Answer(204, headers={"ETag": ehr.records.erase(latest).etag})
+
+
+def _write(ehr: Ehr, resource: Fhir, resource_id: str) -> Version:
+    try:
+        return ehr.records.write(resource, resource_id)
+    except ValueError as reason:  # half a surrogate pair, an integer of more than 64 bits
+        raise Refused(400, Issue("value", f"the body cannot be written as JSON again: {reason}")) from None
+
+
+def _known(ehr: Ehr, kind: str, resource_id: str) -> Version:
+    latest = ehr.records.latest(kind, resource_id)
+    if latest is None:
+        # R4 says 405 for an update where clients may not choose ids; HAPI says 404, and so it cannot be taken for "no updates here".
+        raise Refused(404, Issue("not-found", f"{kind}/{resource_id} is not known, and ids are this server's to give"))
+    return latest
+
+
+def _there(ehr: Ehr, kind: str, resource_id: str) -> Version:
+    return _undeleted(_known(ehr, kind, resource_id))
+
+
+def _undeleted(version: Version) -> Version:
+    if version.deleted:
+        raise Refused(410, Issue("deleted", f"{version.name} was deleted at {version.updated}"), headers={"ETag": version.etag})
+    return version
+
+
+def _still(latest: Version, request: Request) -> None:
+    """Raises Refused (412) when the sender has seen another version than the latest."""
+    expected = request.header("If-Match")
+    if expected not in (None, "*") and expected.strip().removeprefix("W/").strip('"') != str(latest.number):
+        raise Refused(412, Issue("conflict", f"{latest.name} is at version {latest.number}, not {expected}"), headers={"ETag": latest.etag})
+
+
+def _shown(version: Version) -> Answer:
+    return answer(200, version.body, ETag=version.etag, Last_Modified=_http_date(version))
+
+
+def _written(version: Version, request: Request, base: str, status: int) -> Answer:
+    """What a write answers, with as much of a body as was preferred."""
+    location = f"{base}/{version.name}/_history/{version.number}"
+    headers = {"ETag": version.etag, "Last_Modified": _http_date(version), "Location": location}
+    match request.prefers("return"):
+        case "minimal":
+            return Answer(status, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        case "OperationOutcome":
+            return answer(status, outcome([Issue("informational", f"{version.name} is at version {version.number}", severity="information")]), **headers)
+        case _:
+            return answer(status, version.body, **headers)
+
+
+def _http_date(version: Version) -> str:
+    return format_datetime(datetime.fromisoformat(version.updated), usegmt=True)
