@@ -17,7 +17,7 @@ from service.api.problems import Problems
 from service.errors import Malformed, NotFound, ServiceError
 from service.fhir.answers import Outcomes
 from service.fhir.routes import BASE as FHIR_BASE
-from service.security import assertions, clients
+from service.security import assertions, clients, keys
 from service.security.assertions import InvalidClient
 from service.security.scopes import parse, within
 from service.store import audit, migrate, outbox
@@ -29,7 +29,9 @@ LONGEST_FORM = 100_000
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 ASSETS = {
-    "swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
     "favicon-32x32.png": "image/png",
 }
 
@@ -83,6 +85,13 @@ def token(call: Call) -> Answer:
     made = service.database.write(work)
     said = {"access_token": made, "token_type": "bearer", "expires_in": seconds, "scope": str(scopes)}
     return Answer(200, encode(said), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+
+
+def jwks(call: Call) -> Answer:
+    """GET /.well-known/jwks.json: the public parts of the keys with which we ask EHRs for tokens"""
+    with call.service.database.reading() as connection:
+        found = keys.key_set(connection)
+    return Answer(200, encode(found), headers={"Cache-Control": f"public, max-age={keys.PUBLISHED_FOR}"})
 
 
 def live(_call: Call) -> Answer:
@@ -169,6 +178,7 @@ class Route:
 PROBLEMS = Problems()
 ROUTES = (
     Route("POST", "/oauth/token", "token", token, TokenErrors()),
+    Route("GET", "/.well-known/jwks.json", "jwks", jwks, PROBLEMS),
     Route("GET", "/health/live", "health/live", live, PROBLEMS),
     Route("GET", "/health/ready", "health/ready", ready, PROBLEMS),
     Route("GET", "/metrics", "metrics", metrics_, PROBLEMS),

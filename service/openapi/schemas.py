@@ -9,6 +9,7 @@ from mappings.disclosure import Level
 from mappings.kind import Kind
 from mappings.search import PARAMETERS
 from service.api.describing import json_schema_of
+from service.security.keys import ALGORITHMS
 from service.store.outbox import STATES
 
 Schema = dict[str, Any]
@@ -262,6 +263,9 @@ def _site() -> dict[str, Schema]:
         "TokenError": record("Why no token was given (RFC 6749, 5.2).", {
             "error": {"enum": ["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]}, "error_description": text("In words."),
         }),
+        "JwkSet": record("Public keys (RFC 7517).", {"keys": listed(record("A public key: n and e of an RSA key, crv, x and y of one on a curve.", {
+            "kid": text("Its id."), "kty": {"enum": ["RSA", "EC"]}, "alg": {"enum": list(ALGORITHMS)}, "use": {"const": "sig"},
+        }, {name: text("A part of it, base64url.") for name in ("n", "e", "crv", "x", "y")}))}),
         "SmartConfiguration": {
             "type": "object", "description": "What SMART App Launch 2.0 has a server say of itself.",
             "required": ["token_endpoint", "grant_types_supported", "capabilities"],

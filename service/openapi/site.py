@@ -1,4 +1,4 @@
-"""The operations of no interface: the token endpoint, health and metrics. The pages that show this document are not part of it."""
+"""The operations of no interface: the token endpoint, our public keys, health and metrics. The pages that show this document are not part of it."""
 
 from typing import Any
 
@@ -15,6 +15,11 @@ SAID: dict[str, dict[str, Any]] = {
         "description": "The assertion is a JWT that the client signs with its own key: iss and sub are its id, aud is this endpoint, "
                        "exp is in the next five minutes, and jti is used once.",
         "replies": {200: Reply("A token.", JSON, ref("Token"))}, "errors": (400, 401, 413, 415), "own": (400, 401),
+    },
+    "/.well-known/jwks.json": {
+        "id": "getKeySet", "tag": "tokens", "summary": "Read the public keys with which we ask EHRs for tokens", "errors": (400,),
+        "description": "A new key is here before it signs, and an old one until it is retired: read it anew as often as Cache-Control says.",
+        "replies": {200: Reply("A JWK Set.", JSON, ref("JwkSet"))},
     },
     "/health/live": {"id": "isLive", "summary": "Does the process answer?", "replies": {200: Reply("It does.", JSON, ref("Health"))}, "errors": (400,)},
     "/health/ready": {

@@ -220,6 +220,27 @@ target = Table(
     Column("catching_up", BigInteger, nullable=True),  # the key of the stream that was looked at last; none once all were
 )
 
+access = Table(
+    "access", metadata,  # how a target lets us in
+    Column("target", Text, ForeignKey("target.id"), primary_key=True),
+    Column("granted", Text, nullable=True),  # the scopes of the last token
+    Column("problem", Text, nullable=True),  # why there is none, or why it is not taken
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("at", BigInteger, nullable=False),
+)
+
+signing_key = Table(
+    "signing_key", metadata,  # with which we sign who we are, when we ask a target for a token
+    Column("kid", Text, primary_key=True),
+    Column("alg", Text, nullable=False),
+    Column("target", Text, nullable=True),  # the one that it is for; none for all
+    Column("public", Text, nullable=False),  # a JWK
+    Column("private", Text, nullable=False),  # sealed; empty once it is retired
+    Column("created_at", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+    Column("retired_at", BigInteger, nullable=True),
+)
+
 copy = _clustered(
     "copy",
     Column("target", Text, ForeignKey("target.id"), nullable=False),

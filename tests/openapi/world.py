@@ -33,8 +33,9 @@ from service.security import clients
 from service.security.access import Gate
 from service.security.clients import Client
 from service.security.scopes import OPERATE, parse
-from service.store import streams, targets
+from service.store import signing_keys, streams, targets
 from service.store.clock import micros
+from service.store.signing_keys import SigningKey
 from service.store.tables import FOREVER, token
 from service.store.targets import Target
 from service.sync import ehrs
@@ -133,6 +134,8 @@ def seeded(directory: Path) -> Path:
 
 def _people(service: Service) -> None:
     now = micros(NOW)
+    public = {**KEY.as_dict(private=False), "kid": f"RS384-{KEY.thumbprint()}", "alg": "RS384", "use": "sig"}
+    service.database.write(lambda tx: signing_keys.add(tx, SigningKey(public["kid"], "RS384", None, public, "", now, now)))
     for name, caller in CALLERS.items():
         keyed = replace(caller, jwks=KeySet([KEY]).as_dict(private=False)) if name == "ehr" else caller
         service.database.write(lambda tx, keyed=keyed: clients.add(tx, keyed, now))

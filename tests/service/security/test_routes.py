@@ -7,7 +7,7 @@ from service.fhir.routes import ROUTES as FHIR
 from tests.conftest import Http
 
 PUBLIC = {
-    "/oauth/token", "/health/live", "/health/ready", "/metrics", "/openapi.yaml", "/docs", "/docs/<name>", "/fhir/r4/metadata",
+    "/oauth/token", "/.well-known/jwks.json", "/health/live", "/health/ready", "/metrics", "/openapi.yaml", "/docs", "/docs/<name>", "/fhir/r4/metadata",
     "/fhir/r4/.well-known/smart-configuration",
 }  # fmt: skip
 

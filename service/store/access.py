@@ -1,0 +1,35 @@
+"""How each EHR lets us in, as it is kept: what its last token allows, and what keeps us out."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from service.store.tables import access
+
+
+@dataclass(frozen=True)
+class Access:
+    """`granted` are the scopes of the last token, None before the first; `problem` is what keeps us out, `failures` how often in a row."""
+
+    granted: str | None = None
+    problem: str | None = None
+    failures: int = 0
+
+
+def get(connection: Connection, target: str) -> Access:
+    row = connection.execute(select(access).where(access.c.target == target)).one_or_none()
+    return Access(row.granted, row.problem, row.failures) if row else Access()
+
+
+def every(connection: Connection) -> dict[str, Access]:
+    return {row.target: Access(row.granted, row.problem, row.failures) for row in connection.execute(select(access))}
+
+
+def note(tx: Connection, target: str, found: Access, now: int) -> None:
+    values = {"granted": found.granted, "problem": found.problem, "failures": found.failures, "at": now}
+    if tx.execute(update(access).where(access.c.target == target).values(**values)).rowcount == 0:
+        tx.execute(insert(access).values(target=target, **values))
+
+
+def forget(tx: Connection, target: str) -> None:
+    tx.execute(delete(access).where(access.c.target == target))
