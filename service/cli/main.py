@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from service.cli import clients, data, deliveries, demo, ehrs, keys, people, running
+from service.cli import clients, data, deliveries, demo, ehrs, keys, people, reconcile, running
 from service.cli.show import FAILED, NOT_FOUND, REFUSED, WRONG_USE, Failure
 from service.config import WrongSetting
 from service.errors import NotFound, ServiceError, as_service_error
@@ -19,11 +19,11 @@ def commands(json: bool) -> None:
     """FHIR interoperability for ketamine-assisted EMDR pathways.
 
     Settings come from the environment (PATHWAY_FHIR_...), as docs/operating.md lists them. Exit codes: 0 done, 1 failed,
-    2 wrong use or a wrong setting, 3 not found, 4 refused.
+    2 wrong use or a wrong setting, 3 not found, 4 refused, 5 not all is well (reconcile).
     """
 
 
-for group in (running, demo, data, ehrs, deliveries, clients, people, keys):
+for group in (running, demo, data, ehrs, deliveries, clients, people, keys, reconcile):
     for command in group.COMMANDS:
         commands.add_command(command)
 

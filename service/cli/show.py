@@ -1,16 +1,17 @@
 """How commands show what they found: tables and words on a terminal, a JSON object a line everywhere else and with --json."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service.wire import encode
 
-OK, FAILED, WRONG_USE, NOT_FOUND, REFUSED = 0, 1, 2, 3, 4  # exit codes
+OK, FAILED, WRONG_USE, NOT_FOUND, REFUSED, NOT_WELL = 0, 1, 2, 3, 4, 5  # exit codes
 SHORT = 16  # characters: the longest state, the name of an EHR as a rule
 console = Console(highlight=False)
 
@@ -34,14 +35,19 @@ def rows(found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], title: 
     if as_json():
         for row in found:
             click.echo(encode(dict(row)))
-        return
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    else:
+        table(list(found), columns, title)
+
+
+def table(found: Sequence[Mapping[str, Any]], columns: Mapping[str, str], title: str | None = None) -> None:
+    """A table as such. What is shown came from elsewhere as a rule: it is text, and neither colours nor moves anything on a terminal."""
+    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     cells = [[" ".join(_shown(_at(row, key)) for key in keys.split()) for keys in columns] for row in found]
     for n, heading in enumerate(columns.values()):
-        table.add_column(heading, overflow="fold", no_wrap=all(len(row[n]) <= SHORT for row in cells))
+        shown.add_column(heading, overflow="fold", no_wrap=all(len(row[n]) <= SHORT for row in cells))
     for texts in cells:
-        table.add_row(*texts)
-    console.print(table)
+        shown.add_row(*map(escape, texts))
+    console.print(shown)
 
 
 def one(found: Mapping[str, Any]) -> None:
@@ -50,7 +56,7 @@ def one(found: Mapping[str, Any]) -> None:
         return
     table = Table.grid(padding=(0, 2))
     for name, value in found.items():
-        table.add_row(f"[bold]{name}[/bold]", _shown(value))
+        table.add_row(f"[bold]{name}[/bold]", escape(_shown(value)))
     console.print(table)
 
 
@@ -75,4 +81,4 @@ def _shown(value: Any) -> str:
         return ", ".join(f"{name} {_shown(v)}" for name, v in value.items())
     if isinstance(value, list | tuple):
         return "\n".join(map(_shown, value))
-    return str(value)
+    return "".join(c for c in str(value) if c.isprintable() or c == "\n")

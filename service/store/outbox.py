@@ -26,10 +26,10 @@ def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[in
     return dict(insert_many(tx, stream, ("target", "key", "ready_at", "lease_until", "epoch"), values, more))
 
 
-def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: int | None = None) -> None:
+def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: int | None = None, unsure: bool = False) -> None:
     """Owes resources (number -> stream) to a target: one waiting delivery each, which takes the place of what was waiting.
 
-    What may be there already is still looked for first, unless it is replayed: then somebody has looked.
+    What may be there already is still looked for first, unless it is replayed: then somebody has looked. `unsure` says that all may be.
     """
     columns = ("target", "stream", "resource", "state", "reason", "unsure", "attempts", "next_at", "created_at", "changed_at", "replays")
     for some in chunks(sorted(stream_of)):
@@ -39,9 +39,9 @@ def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, 
             "RETURNING resource, unsure"
         )
         replaced = run(tx, sql, (SUPERSEDED, now, target, *chunk, *REPLACED))
-        unsure = {resource for resource, was_unsure in replaced if was_unsure} if replays is None else set()
+        look = set(some) if unsure else {resource for resource, was_unsure in replaced if was_unsure} if replays is None else set()
         insert_many(tx, delivery, columns, [
-            (target, stream_of[resource], resource, WAITING, reason, resource in unsure, 0, now, now, now, replays) for resource in some
+            (target, stream_of[resource], resource, WAITING, reason, resource in look, 0, now, now, now, replays) for resource in some
         ])  # fmt: skip
 
 

@@ -306,7 +306,16 @@ attempt = Table(
     Column("outcome", Text, nullable=False),
     Column("status", SmallInteger, nullable=True),
     Column("words", Text, nullable=False),  # the EHR's own: C3
+    Column("heads", Text, nullable=True),  # JSON: what was asked and answered, without values and secrets
+    Column("bodies", Text, nullable=True),  # of a failed attempt, sealed: C3
     Index("attempt_of_delivery", "delivery"),
+)
+
+reconciliation = Table(
+    "reconciliation", metadata,  # how a target stood when all of it was last looked at
+    Column("target", Text, ForeignKey("target.id"), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("report", Text, nullable=False),  # JSON: counts by verdict, seconds, and what kept it from being all
 )
 
 timer = _clustered(

@@ -41,7 +41,7 @@ class Rest:
     """
 
     def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]], *, restored: bool = False):
-        self._base, self._line, self._authorize, self._restored = base_url.rstrip("/"), line, authorize, restored
+        self.base, self._line, self._authorize, self._restored = base_url.rstrip("/"), line, authorize, restored
         self.heard: deque[Exchange] = deque(maxlen=CALLS)  # the last calls and what came of them; whoever begins an attempt clears it
 
     def statement(self) -> Mapping[str, Any]:
@@ -51,6 +51,10 @@ class Rest:
         if reply.status != 200 or found is None or found.get("resourceType") != "CapabilityStatement":
             raise ValueError(f"metadata is answered with {reply.status} and no CapabilityStatement")
         return found
+
+    def get(self, path: str) -> Reply:
+        """What a read or a search is answered with, past the EHR's caches. Raises NotReached and Interrupted."""
+        return self._call("GET", path, headers={"Cache-Control": "no-cache"})
 
     def deliver(self, ready: Ready, able: Abilities) -> Outcome:
         """Brings the EHR to hold what is ready, and says what came of it."""
@@ -222,7 +226,7 @@ class Rest:
         given = {**self._authorize(), **content, **(headers or {})}
         sent = encode(body) if body is not None else None
         try:
-            reply = self._line.call(method, f"{self._base}{path}", given, sent)
+            reply = self._line.call(method, f"{self.base}{path}", given, sent)
         except (NotReached, Interrupted) as error:
             self.heard.append(exchange(method, path, given, sent, str(error)))
             raise

@@ -1,0 +1,117 @@
+"""Reads and searches of an EHR for as long as it lets itself be asked: no faster than agreed, and waiting when it asks for that."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+from service.store import targets
+from service.store.clock import micros
+from service.store.targets import Target
+from service.sync.comparing import Gone, Theirs, Unread
+from service.sync.outcomes import Reply, Retry, judged, objects
+from service.sync.retry import SECOND, snooze_until
+from service.sync.targets.rest import Rest, body_of
+from service.sync.transport import Interrupted, NotReached
+from service.wiring import Service
+
+TRIES = 3  # of a call that is not answered
+WAITS = 20  # of an EHR that asks to wait, for one answer
+MOST_PAGES = 1000
+GRAVE = ("fatal", "error", "warning")  # an outcome of such an issue among what was found: something is not shown
+
+
+class NotAnswering(Exception):
+    """The EHR is not reached, or asks to wait again and again."""
+
+
+class Looking:
+    """One EHR, as it is read by one thread. `each` is the least time between two calls, in seconds."""
+
+    def __init__(self, service: Service, target: Target, ehr: Rest, *, each: float = 0.0, rest: Callable[[float], None] = time.sleep):
+        self._service, self._target, self._ehr, self._each, self._rest = service, target, ehr, each, rest
+        self._not_before, self._snoozed_until = 0.0, target.snoozed_until
+
+    def get(self, path: str) -> Reply:
+        """What a GET is answered with. Raises NotAnswering."""
+        waits = failed = 0
+        while True:
+            self._wait()
+            try:
+                reply = self._ehr.get(path)
+            except (NotReached, Interrupted) as error:  # a read can be repeated
+                failed += 1
+                if failed == TRIES:
+                    raise NotAnswering(str(error)) from None
+                self._rest(failed)
+                continue
+            outcome = judged(reply, updating=False)
+            if not (isinstance(outcome, Retry) and outcome.snoozes):
+                return reply
+            waits += 1
+            if waits == WAITS:
+                raise NotAnswering(f"it has asked to wait {WAITS} times ({reply.status})")
+            self._snooze(outcome.retry_after, waits)
+
+    def _wait(self) -> None:
+        """Until the EHR may be asked: not sooner than its agreed rate, nor while it is to be left alone."""
+        left = max(self._not_before - time.monotonic(), (self._snoozed_until - self._now) / SECOND)
+        if left > 0:
+            self._rest(left)
+        self._not_before = time.monotonic() + self._each
+
+    def _snooze(self, retry_after: str | None, waits: int) -> None:
+        """Leaves the EHR alone as it asks, and has the workers do so too."""
+        until = self._snoozed_until = snooze_until(self._now, retry_after, waits - 1)
+        self._service.database.write(lambda tx: targets.fared(tx, self._target.id, snoozed_until=until))
+
+    @property
+    def _now(self) -> int:
+        return micros(self._service.tenant.now())
+
+    def read(self, type_: str, remote_id: str) -> Theirs:
+        """What is there under an id."""
+        reply = self.get(f"/{type_}/{remote_id}")
+        found = body_of(reply)
+        if reply.status == 200 and found is not None and found.get("resourceType") == type_:
+            return found
+        return Gone() if reply.status in (404, 410) else Unread(f"A read is answered with {reply.status} and no {type_}")
+
+    def search(self, type_: str, query: str, problems: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """The resources that a search finds, page after page. What keeps it from being all of them is added to `problems`."""
+        path, seen = f"/{type_}?{query}", set[str]()
+        while path not in seen:
+            seen.add(path)
+            if len(seen) > MOST_PAGES:
+                problems.append(f"{type_}: more than {MOST_PAGES} pages were found")
+                return
+            reply = self.get(path)
+            found = body_of(reply)
+            if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
+                problems.append(f"{type_}: a search is answered with {reply.status}{'' if reply.status >= 400 else ' and no Bundle'}")
+                return
+            resources = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
+            if any(_is_grave(one) for one in resources):
+                problems.append(f"{type_}: the EHR says that a page does not show all that was found")
+            yield [one for one in resources if one.get("resourceType") == type_]
+            link = next((str(one.get("url")) for one in objects(found.get("link")) if one.get("relation") == "next"), None)
+            if link is None:
+                return
+            below = within(self._ehr.base, path, link)
+            if below is None:
+                problems.append(f"{type_}: the next page is elsewhere, and was not asked for")
+                return
+            path = below
+        problems.append(f"{type_}: the pages lead back to one that was there before")
+
+
+def _is_grave(resource: dict[str, Any]) -> bool:
+    said = objects(resource.get("issue")) if resource.get("resourceType") == "OperationOutcome" else []
+    return any(issue.get("severity") in GRAVE for issue in said)
+
+
+def within(base: str, path: str, link: str) -> str | None:
+    """A link of a page as a path below the base, None where it leads anywhere else: our token is for the base alone."""
+    url = urljoin(base + path, link)
+    rest = url.removeprefix(base)
+    return rest if url.startswith(base) and rest[:1] in ("/", "?") and ".." not in rest.partition("?")[0].split("/") else None
