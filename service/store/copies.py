@@ -8,10 +8,15 @@ from sqlalchemy import ColumnElement, Connection, Select, select
 from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
+VANISHED = b"vanished"
+
 
 @dataclass(frozen=True)
 class Copy:
-    """A resource as a target holds it. `remote_id` is None while it is not there."""
+    """A resource as a target holds it. `remote_id` is None while it is not there.
+
+    `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
+    """
 
     target: str
     resource: int
@@ -21,6 +26,11 @@ class Copy:
     level: int
     sent_hash: bytes
     seen_hash: bytes | None = None
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the EHR had it and has it no more."""
+        return self.sent_hash == VANISHED
 
     @property
     def matched(self) -> bool:
@@ -53,6 +63,12 @@ def hold(tx: Connection, found: Iterable[Copy], now: int) -> None:
     changed = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[2:], "at"))
     latest = {(c.target, c.resource): (*astuple(c), now) for c in found}
     insert_many(tx, copy, (*_COLUMNS, "at"), list(latest.values()), f"ON CONFLICT (target, resource) DO UPDATE SET {changed}")
+
+
+def forget_vanished(tx: Connection, target: str, resources: Iterable[int]) -> None:
+    """What the EHR had and has no more is created anew when it is sent the next time."""
+    for one in resources:
+        run(tx, "UPDATE copy SET remote_id = NULL, sent_hash = : WHERE target = : AND resource = : AND sent_hash = :", (b"", target, one, VANISHED))
 
 
 def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:

@@ -102,6 +102,7 @@ def replay(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
     done = []
     rows = tx.execute(select(d.num, d.target, d.resource).where(d.num.in_(list(nums)), d.state.in_((PARKED, UNSUPPORTED, CANCELLED))).order_by(d.num)).all()
     for row in rows:
+        copies.forget_vanished(tx, row.target, [row.resource])
         [key] = stream_keys(tx, [row.resource]).values()
         stream = touch(tx, row.target, [key], now)[key]
         owe(tx, row.target, {row.resource: stream}, now, reason="Replayed", replays=row.num)

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from service.store.sql import Statement, chunks, marks, padded, run
-from service.store.tables import DELETED, FOREVER
+from service.store.tables import DELETED, FOREVER, THERE
+
+EARLIER = 50  # versions
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,14 @@ def shown(connection: Connection, reader: Reader, now: int, wanted: Statement, s
     statement.add("WHERE r.num = found.resource AND g.resource = r.num AND g.to_seq > : AND g.from_seq <= :", seq, seq)
     statement.add(f"AND g.state <> {DELETED} AND {level} BETWEEN g.lo AND g.hi", *parameters)
     return [(row[9], _seen(row)) for row in statement.run(connection)]
+
+
+def earlier(connection: Connection, num: int, level: int, since: str | None, now: str) -> list[bytes]:
+    """The bodies of a resource before its version `now`, as a level saw them, the newest first, back to version `since` with that."""
+    sql = "SELECT version, body FROM rendering WHERE resource = : AND lo <= : AND hi >= : AND state = : ORDER BY from_seq DESC LIMIT :"
+    rows = [(version, bytes(body)) for version, body in run(connection, sql, (num, level, level, THERE, EARLIER)) if version != now]
+    back_to = next((n for n, (version, _) in enumerate(rows) if version == since), len(rows) - 1)
+    return [body for _, body in rows[: back_to + 1]]
 
 
 def numbers(connection: Connection, uuids: Iterable[bytes]) -> dict[bytes, int]:

@@ -318,6 +318,37 @@ reconciliation = Table(
     Column("report", Text, nullable=False),  # JSON: counts by verdict, seconds, and what kept it from being all
 )
 
+conflict = Table(
+    "conflict", metadata,  # what both we and a target changed, in elements in which not both can be right
+    Column("num", Num, primary_key=True),
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    Column("delivery", BigInteger, nullable=True),  # the one that could not be made; none where the change came in
+    Column("state", Text, nullable=False),  # open, ours, theirs, moot, replaced
+    Column("at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger, nullable=True),
+    Column("elements", Text, nullable=False),  # JSON: their names
+    Column("base", LargeBinary, nullable=False),
+    Column("ours", LargeBinary, nullable=False),
+    Column("theirs", LargeBinary, nullable=False),
+    Column("remote_version", Text, nullable=True),
+    Index("conflict_of_resource", "target", "resource"),
+    Index("conflict_in_state", "state", "num"),
+)
+
+alarm = Table(
+    "alarm", metadata,  # what somebody is to be told of a target, once
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("reason", Text, nullable=False),  # parked, stuck, failing
+    Column("figure", BigInteger, nullable=False),  # how many, or how long
+    Column("since", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),  # to tell it, without success
+    Column("next_at", BigInteger, nullable=False),  # nobody else tells it before
+    Column("told_at", BigInteger, nullable=True),
+    Column("well_at", BigInteger, nullable=True),  # since when it is not so any more
+    PrimaryKeyConstraint("target", "reason"),
+)
+
 timer = _clustered(
     "timer",  # when what a target is owed of a patient is to be looked at again: a consent begins or ends
     Column("at", BigInteger, nullable=False),

@@ -1,7 +1,7 @@
 """What is sent to an EHR, and in which order: pure. References are put into the EHR's own ids; what it lacks stays logical."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,8 @@ class Ready:
     digest: bytes
     remote: Copy | None
     unresolved: tuple[int, ...] = ()  # what it refers to logically until that is held
+    known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
+    earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
 
 @dataclass(frozen=True)
@@ -134,17 +136,21 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         return refusal
     if owed.body is None:
         return Ready(owed, {}, b"", remote)
+    if remote is not None and remote.vanished:
+        return Refused(f"It was there as {remote.remote_id} and is no more: a replay creates it anew")
     if owed.type in PEOPLE and not held and not create_people:
         return _to_match(owed, able)
     body = {name: value for name, value in owed.body.items() if name not in ("id", "meta")}
     missing: list[int] = []
     unresolved: list[int] = []
+    known: dict[str, dict[str, str]] = {}
     for path, reference, strong in references_in(owed.body):
         type_, _, uuid = str(reference.get("reference", "")).partition("/")
         if not uuid:
             continue
         there = stands(type_, uuid)
         if there.state == HELD:
+            known[f"{type_}/{there.remote_id}"] = identifier_of(type_, uuid)
             body = put(body, path, {**reference, "reference": f"{type_}/{there.remote_id}"})
         elif strong and there.state == OWED:
             missing.append(there.resource)
@@ -157,7 +163,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         return Waits(tuple(missing), "Waits for what it refers to")
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
-    return Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)))
+    return Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known)
 
 
 def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:

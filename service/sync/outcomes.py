@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
+NOT_THERE = frozenset({404, 410})
 LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acted
 WORDS_LIMIT = 2000
 
@@ -17,6 +18,7 @@ class Delivered:
     remote_version: str | None
     status: int
     seen: dict[str, Any] | None = None
+    merged: bool = False  # with a change of the EHR's own, so that it holds more than what we said
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,22 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Contested:
+    """We and the EHR changed the same elements since both last agreed. `version` is the one that the EHR holds."""
+
+    elements: tuple[str, ...]
+    base: dict[str, Any]
+    ours: dict[str, Any]
+    theirs: dict[str, Any]
+    version: str | None
+    status: int | None = None
+
+    @property
+    def words(self) -> str:
+        return f"Changed here and at the EHR since both last agreed: {', '.join(self.elements)}"
+
+
+@dataclass(frozen=True)
 class Unsure:
     """Nobody knows whether the EHR has it: look before anything is sent again."""
 
@@ -80,8 +98,8 @@ class Unsupported:
     words: str
 
 
-Outcome = Delivered | Held | Matched | Retry | Refused | Unsure | Waits | Moot | Unsupported
-SENT = (Delivered, Retry, Refused, Unsure)
+Outcome = Delivered | Held | Matched | Retry | Refused | Contested | Unsure | Waits | Moot | Unsupported
+SENT = (Delivered, Retry, Refused, Contested, Unsure)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ process, the next one knows what to look for first.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
 from mappings.references import references_in
 from service import metrics
 from service.renderings import text_of, uuid_of
-from service.store import copies, deliveries, levels, reading, streams, targets
+from service.store import conflicts, copies, deliveries, levels, reading, streams, targets
 from service.store.clock import micros
-from service.store.copies import Copy
+from service.store.conflicts import Sides
+from service.store.copies import VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
 from service.store.streams import Due, Lease, LeaseLost, Settled
@@ -23,7 +25,7 @@ from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
-from service.sync.outcomes import Delivered, Held, Matched, Moot, Outcome, Unsupported, Unsure, Waits
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Unsure, Waits
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest, seen_hash
 from service.wire import read
@@ -68,6 +70,7 @@ class Batch:
     held: dict[int, Copy]
     open: dict[int, str]  # resource -> state of a delivery that is not over
     settled: list[Settled] = field(default_factory=list)
+    contested: list[Sides] = field(default_factory=list)
     holding: list[Copy] = field(default_factory=list)
     waiting: list[tuple[int, int]] = field(default_factory=list)
     failures: int = 0  # in a row, of the EHR
@@ -179,6 +182,8 @@ def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
     if num is None:
         return Standing(deliver.NEVER, 0)
     held = batch.held.get(num)
+    if held is not None and held.vanished:
+        return Standing(deliver.NEVER, num)
     if held is not None and held.remote_id is not None:
         return Standing(deliver.HELD, num, held.remote_id)
     comes = stream.able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
@@ -196,7 +201,14 @@ def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
     if ready.remote is not None and ready.owed.body is not None and ready.remote.sent_hash == ready.digest and not ready.owed.unsure:
         return Held()
     batch.sent += 1
-    return stream.ehr.deliver(ready, stream.able)
+    return stream.ehr.deliver(replace(ready, earlier=lambda: _earlier(stream, ready)), stream.able)
+
+
+def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
+    """What the EHR may have of it: the version that it was seen to hold, and what we said since. The newest is first."""
+    since, level = (ready.remote.version, ready.remote.level) if ready.remote is not None else (None, ready.owed.level)
+    with stream.service.database.glance() as connection:
+        return [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, ready.owed.version)]
 
 
 def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
@@ -204,6 +216,10 @@ def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outco
     if isinstance(ready, Ready) and isinstance(outcome, Delivered | Held):
         _hold(batch, _copy(stream, ready, outcome))
         batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
+    elif isinstance(outcome, Contested):
+        batch.contested.append(Sides(owed.resource, outcome.elements, outcome.base, outcome.ours, outcome.theirs, outcome.version, owed.delivery))
+    elif isinstance(outcome, Refused) and isinstance(ready, Ready) and ready.remote is not None and outcome.status in NOT_THERE:
+        _hold(batch, replace(ready.remote, remote_version=None, sent_hash=VANISHED))
     elif isinstance(outcome, Matched) and outcome.remote_id is not None:
         _hold(batch, Copy(stream.target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
@@ -223,7 +239,8 @@ def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:
         assert before is not None
         return Copy(before.target, before.resource, before.remote_id, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
-    return Copy(stream.target.id, owed.resource, outcome.remote_id, outcome.remote_version, owed.version, owed.level, ready.digest, seen)
+    sent = b"" if outcome.merged else ready.digest
+    return Copy(stream.target.id, owed.resource, outcome.remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
 
 
 def _write(stream: Stream, batch: Batch) -> None:
@@ -239,6 +256,9 @@ def _write(stream: Stream, batch: Batch) -> None:
         streams.settle(tx, stream.lease, batch.settled, now)
         copies.hold(tx, batch.holding, now)
         copies.wait_for(tx, target.id, batch.waiting)
+        conflicts.moot(tx, target.id, sorted(held), now)
+        for sides in batch.contested:
+            conflicts.note(tx, target.id, sides, now)
         there = {resource for resource, found in copies.held(tx, target.id, wanted).items() if found.remote_id is not None}
         deliveries.wake(tx, target.id, held | there, now)
         deliveries.look_again(tx, target.id, batch.gone, now)

@@ -2,6 +2,7 @@
 
     delivered, held, matched    -> delivered          refused, out of attempts -> parked, with the EHR's words
     asked to wait, breaker open -> waiting, uncounted; the EHR is snoozed
+    changed on both sides       -> parked, and a conflict that a person settles
     failed, unsure              -> waiting until the policy's next attempt; what was unsure stays so until it is looked at
     not taken by the EHR        -> unsupported        nothing left to tell     -> cancelled
 """
@@ -13,7 +14,7 @@ from service.store.outbox import CANCELLED, DELIVERED, PARKED, UNSUPPORTED, WAIT
 from service.store.streams import Settled
 from service.store.tables import FOREVER
 from service.sync.deliver import Owed
-from service.sync.outcomes import SENT, Delivered, Held, Matched, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
+from service.sync.outcomes import SENT, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
 from service.sync.retry import BREAKER_OPENS, next_attempt_at, snooze_until
 
 
@@ -41,6 +42,8 @@ def settled(owed: Owed, outcome: Outcome, began: int, now: int, rng: random.Rand
             return become(DELIVERED, "It is the EHR's own, and is referred to")
         case Refused():
             return become(PARKED, counted=True, unsure=owed.unsure)
+        case Contested():
+            return become(PARKED, counted=True)
         case Unsupported():
             return become(UNSUPPORTED, unsure=owed.unsure)
         case Moot():

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,9 @@ class Small:
     statement: Any = None
     before: Callable[[str, str], None] = lambda method, path: None
     answers: Callable[[str, str], tuple[int, dict[str, str]] | None] = lambda method, path: None  # instead of its own
+    configuration: Any = None  # what it says of SMART
+    allows: Callable[[Mapping[str, str]], bool] = lambda headers: True
+    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)  # method, path and headers of every call
 
     def of(self, type_: str) -> list[dict[str, Any]]:
         return [one for name, one in self.kept.items() if name.startswith(f"{type_}/")]
@@ -40,6 +43,7 @@ def small() -> Iterator[Small]:
 
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            ehr.asked.append((self.command, self.path, dict(self.headers)))
             ehr.before(self.command, self.path)
             instead = ehr.answers(self.command, self.path)
             if instead is not None:
@@ -48,6 +52,10 @@ def small() -> Iterator[Small]:
             way, query = urlsplit(self.path).path.strip("/"), parse_qs(urlsplit(self.path).query)
             if way == "metadata":
                 self._say(200, ehr.statement)
+            elif way == ".well-known/smart-configuration":
+                self._say(200 if ehr.configuration else 404, ehr.configuration)
+            elif not ehr.allows(dict(self.headers)):
+                self._say(401, None)
             elif self.command == "GET":
                 self._get(way, query)
             else:

@@ -1,0 +1,93 @@
+"""Conflicts: a resource that both we and an EHR changed, in elements in which not both can be right. A person settles each.
+
+`base` is what both last agreed on, `ours` and `theirs` what each says now; all three hold what the EHR may see of the resource.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from service.store.tables import conflict, entity, resource
+from service.wire import encode, read
+
+OPEN, OURS, THEIRS = "open", "ours", "theirs"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is in conflict, before it is kept. `delivery` is the one that could not be made; none where the change came in."""
+
+    resource: int
+    elements: tuple[str, ...]
+    base: Json
+    ours: Json
+    theirs: Json
+    remote_version: str | None
+    delivery: int | None = None
+
+
+@dataclass(frozen=True)
+class Conflict:
+    num: int
+    ehr: str
+    state: str
+    at: int
+    settled_at: int | None
+    type: str
+    uuid: bytes
+    kind: str
+    entity: str
+    patient: int | None
+    sides: Sides
+
+
+def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
+    """Keeps a conflict; one about the same resource that is open still is replaced."""
+    c = conflict.c
+    tx.execute(update(conflict).where(c.target == target, c.resource == sides.resource, c.state == OPEN).values(state="replaced", settled_at=now))
+    tx.execute(insert(conflict).values(
+        target=target, resource=sides.resource, delivery=sides.delivery, state=OPEN, at=now, elements=encode(list(sides.elements)).decode(),
+        base=encode(sides.base), ours=encode(sides.ours), theirs=encode(sides.theirs), remote_version=sides.remote_version,
+    ))  # fmt: skip
+
+
+def close(tx: Connection, num: int, state: str, now: int) -> bool:
+    """Says how a conflict was settled. Returns whether it was open until now."""
+    c = conflict.c
+    return tx.execute(update(conflict).where(c.num == num, c.state == OPEN).values(state=state, settled_at=now)).rowcount == 1
+
+
+def moot(tx: Connection, target: str, resources: list[int], now: int) -> None:
+    """What the EHR holds at last is no conflict any more."""
+    c = conflict.c
+    if resources:
+        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN).values(state="moot", settled_at=now))
+
+
+def listed(connection: Connection, ehr: str | None = None, *, state: str | None = OPEN, before: int | None = None, limit: int = 100) -> list[Conflict]:
+    """The newest first."""
+    query = _query().order_by(conflict.c.num.desc()).limit(limit)
+    for column, value in ((conflict.c.target, ehr), (conflict.c.state, state)):
+        if value is not None:
+            query = query.where(column == value)
+    if before is not None:
+        query = query.where(conflict.c.num < before)
+    return [_conflict(row) for row in connection.execute(query)]
+
+
+def one(connection: Connection, num: int) -> Conflict | None:
+    row = connection.execute(_query().where(conflict.c.num == num)).one_or_none()
+    return _conflict(row) if row is not None else None
+
+
+def _query() -> Select[Any]:
+    c, r, e = conflict.c, resource.c, entity.c
+    columns = (c.num, c.target, c.state, c.at, c.settled_at, c.resource, c.delivery, c.elements, c.base, c.ours, c.theirs, c.remote_version)
+    return select(*columns, r.type, r.uuid, r.patient, e.kind, e.id).join(resource, r.num == c.resource).join(entity, e.num == r.owner)
+
+
+def _conflict(row: Any) -> Conflict:
+    sides = Sides(row.resource, tuple(read(row.elements.encode())), read(row.base), read(row.ours), read(row.theirs), row.remote_version, row.delivery)
+    return Conflict(row.num, row.target, row.state, row.at, row.settled_at, row.type, bytes(row.uuid), row.kind, row.id, row.patient, sides)

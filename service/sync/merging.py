@@ -1,0 +1,89 @@
+"""Two changes of one resource, ours and the EHR's, since both last agreed: pure.
+
+Element by element, as the resource has them: what one side alone changed is as that side has it; what both changed in the same
+way is so; what both changed differently is a conflict, which a person settles. What an EHR adds to what we said is no change.
+References are compared by what they mean: the EHR's own id for a resource, and our identifier of it, are one.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mappings.element import keeps
+from mappings.parts import system_of
+
+Json = dict[str, Any]
+APART = frozenset({"resourceType", "id", "meta", "text", "implicitRules"})
+OURS = re.compile(r"([A-Z][A-Za-z]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What both sides together say. `kept` are the elements in which the EHR's change stands, `conflicts` those in which none can."""
+
+    body: Json
+    kept: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> Merge:
+    """`base` is what both last agreed on; `known` is, for a reference by the EHR's id (Type/id), the same by our identifier."""
+    body: Json = {}
+    kept, conflicts = [], []
+    for name in dict.fromkeys([*ours, *theirs]):
+        if name in APART:
+            continue
+        mine, other = ours.get(name), theirs.get(name)
+        before, now, there = (meant(side.get(name), known) for side in (base, ours, theirs))
+        if keeps(there, before):  # they left it as it was, or added to it
+            value = (other if keeps(other, mine) else mine) if before == now else _with_what_is_new(mine, before, there, other)
+        elif before == now or keeps(there, now):
+            value = other
+            kept += [] if keeps(there, now) else [name]
+        else:
+            value = mine
+            conflicts.append(name)
+        if value is not None:
+            body[name] = value
+    said = {name: ours[name] for name in ("resourceType", "meta", "text") if name in ours and not (name == "text" and kept)}
+    return Merge({**said, **body}, tuple(kept), tuple(conflicts))
+
+
+def _with_what_is_new(mine: Any, before: Any, there: Any, other: Any) -> Any:
+    """What we say now, with what they added to what we said before (`there` as it is meant, `other` as they wrote it)."""
+    if isinstance(mine, list) and isinstance(before, list) and isinstance(there, list):
+        return mine + [one for one, as_meant in zip(other, there, strict=True) if not any(keeps(as_meant, b) for b in before) and one not in mine]
+    if isinstance(mine, dict) and isinstance(before, dict) and isinstance(there, dict) and "reference" not in other:
+        inside = {name: _with_what_is_new(value, before.get(name), there.get(name), other.get(name)) for name, value in mine.items()}
+        return {**inside, **{name: value for name, value in other.items() if name not in mine and name not in before}}
+    return mine
+
+
+def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> Mapping[str, Any] | None:
+    """Which of what we said before (the newest first) the EHR still holds, else the oldest; None where we never said anything."""
+    there = meant(dict(theirs), known)
+    for one in earlier:
+        if keeps(there, {name: value for name, value in meant(dict(one), known).items() if name not in APART}):
+            return one
+    return earlier[-1] if earlier else None
+
+
+def meant(value: Any, known: Mapping[str, Json]) -> Any:
+    """A value with each reference to one of ours by our identifier, however it was written."""
+    if isinstance(value, list):
+        return [meant(one, known) for one in value]
+    if not isinstance(value, dict):
+        return value
+    said = value.get("reference")
+    if isinstance(said, str):
+        rest = {name: one for name, one in value.items() if name not in ("reference", "display", "type", "identifier")}
+        ours = OURS.fullmatch(said)
+        if (found := known.get("/".join(said.split("/")[-2:]))) is not None:
+            return {**rest, "identifier": found}
+        if ours is not None:
+            return {**rest, "identifier": {"system": system_of(ours[1]), "value": ours[2]}}
+        return {**rest, "reference": said}
+    if "identifier" in value and value.keys() <= {"type", "identifier", "display"}:
+        return {"identifier": value["identifier"]}
+    return {name: meant(one, known) for name, one in value.items()}

@@ -1,0 +1,71 @@
+"""Two changes of one resource: what one side changed stands, what both changed differently is a person's to settle."""
+
+from typing import Any
+
+import pytest
+
+from mappings.parts import system_of
+from service.sync.merging import agreed, merge
+
+Json = dict[str, Any]
+UUID = "6fa0a4fe-7f0b-5d0b-8d3b-0c8c5b6d1111"
+KNOWN = {"Encounter/e1": {"system": system_of("Encounter"), "value": UUID}}
+THEIRS, OURS = {"reference": "Encounter/e1"}, {"reference": f"Encounter/{UUID}"}
+LOGICAL = {"type": "Encounter", "identifier": KNOWN["Encounter/e1"]}
+
+
+def said(base: Json, ours: Json, theirs: Json) -> tuple[Json, tuple[str, ...], tuple[str, ...]]:
+    found = merge(base, ours, theirs, KNOWN)
+    return found.body, found.kept, found.conflicts
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        ({"status": "a"}, {"status": "b"}, {"status": "a"}, ({"status": "b"}, (), ())),
+        ({"status": "a"}, {"status": "a"}, {"status": "b"}, ({"status": "b"}, ("status",), ())),
+        ({"status": "a"}, {"status": "b"}, {"status": "b"}, ({"status": "b"}, (), ())),
+        ({"status": "a"}, {"status": "b"}, {"status": "c"}, ({"status": "b"}, (), ("status",))),
+        ({"status": "a"}, {"status": "a"}, {}, ({}, ("status",), ())),
+        ({"status": "a"}, {}, {"status": "a"}, ({}, (), ())),
+        ({"status": "a"}, {"status": "b"}, {}, ({"status": "b"}, (), ("status",))),
+        ({}, {"note": 1}, {"reason": 2}, ({"note": 1, "reason": 2}, ("reason",), ())),
+        ({}, {"score": 0}, {}, ({"score": 0}, (), ())),
+        ({"active": True}, {"active": False}, {"active": True}, ({"active": False}, (), ())),
+        ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 1, "b": 2}, ({"a": 2, "b": 2}, ("b",), ())),
+    ],
+)
+def test_an_element_is_as_the_side_has_it_that_changed_it(base: Json, ours: Json, theirs: Json, expected: Any) -> None:
+    assert said(base, ours, theirs) == expected
+
+
+def test_what_an_ehr_adds_to_what_we_said_is_no_change_and_stays() -> None:
+    base = {"code": {"coding": [{"code": "1"}]}, "note": [{"text": "a"}]}
+    theirs = {"code": {"coding": [{"code": "1"}, {"code": "x"}], "text": "One"}, "note": [{"text": "a"}, {"text": "theirs"}]}
+    assert said(base, base, theirs) == (theirs, (), ())
+    ours = {"code": {"coding": [{"code": "2"}]}, "note": [{"text": "b"}]}
+    body = {"code": {"coding": [{"code": "2"}, {"code": "x"}], "text": "One"}, "note": [{"text": "b"}, {"text": "theirs"}]}
+    assert said(base, ours, theirs) == (body, (), ())
+
+
+def test_a_reference_is_what_it_means_however_it_is_written() -> None:
+    for theirs in (THEIRS, LOGICAL, {"reference": "https://ehr.test/fhir/Encounter/e1", "display": "A visit"}):
+        assert said({"encounter": OURS}, {"encounter": THEIRS}, {"encounter": theirs})[1:] == ((), ())
+    assert said({"encounter": OURS}, {"encounter": THEIRS}, {"encounter": LOGICAL})[0] == {"encounter": THEIRS}
+    assert said({"encounter": OURS}, {"encounter": THEIRS}, {"encounter": {"reference": "Encounter/e2"}}) == (
+        {"encounter": {"reference": "Encounter/e2"}}, ("encounter",), (),
+    )  # fmt: skip
+
+
+def test_our_narrative_does_not_stand_beside_what_they_say() -> None:
+    ours = {"resourceType": "Task", "id": "1", "meta": {"source": "us"}, "text": {"div": "ours"}, "status": "a", "note": "b"}
+    assert said({"status": "a"}, ours, {"status": "a"})[0] == {n: v for n, v in ours.items() if n != "id"}
+    assert "text" not in said({"status": "a"}, ours, {"status": "c"})[0]
+
+
+def test_what_was_agreed_last_is_the_newest_of_ours_that_they_still_hold() -> None:
+    second, first = {"id": "x", "status": "b"}, {"id": "x", "status": "a"}
+    assert agreed([second, first], {"id": "9", "status": "b", "more": 1}, KNOWN) == second
+    assert agreed([second, first], {"status": "a"}, KNOWN) == first
+    assert agreed([second, first], {"status": "z"}, KNOWN) == first
+    assert agreed([], {"status": "z"}, KNOWN) is None
