@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sandbox import fhir_json
 from sandbox.access import admit
@@ -20,7 +21,7 @@ from sandbox.outcome import Issue, Refused
 from sandbox.personas import PERSONAS
 from sandbox.records import Records, Version
 from sandbox.rest import respond
-from sandbox.wire import Answer, Request, problem, refusal
+from sandbox.wire import FHIR_JSON, Answer, Request, problem, refusal
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +70,12 @@ class Sandbox:
         return [body]
 
     def _meant(self, request: Request) -> tuple[Ehr | None, list[str]]:
+        """The EHR that a request is for, and what it names below the base; nothing where it is for one that is not there."""
         for ehr in self._by_path:
-            if request.path == ehr.persona.path or request.path.startswith(ehr.persona.path + "/"):
-                below = request.path[len(ehr.persona.path) :].strip("/")
-                return ehr, below.split("/") if below else []
+            if (below := _below(request.path, ehr.persona.path)) is not None:
+                return ehr, below
+            if ehr.persona.realm and _below(request.path, ehr.persona.realm) is not None:
+                return ehr, []
         return None, []
 
     def close(self) -> None:
@@ -82,14 +85,55 @@ class Sandbox:
             self._journal.close()
 
 
+def _below(path: str, base: str) -> list[str] | None:
+    """The parts of a path below another; None where it is not below it."""
+    if path != base and not path.startswith(base + "/"):
+        return None
+    below = path[len(base) :].strip("/")
+    return below.split("/") if below else []
+
+
 def _fhir(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
-    request.body  # noqa: B018 - read whatever is answered, so that the connection can be used again
-    admit(request, ehr.token, parts)
-    request.must_read_json()
-    said = respond(ehr, request, parts)
-    if request.pretty and said.body:
+    """What an EHR answers, in the manner of its persona."""
+    persona = ehr.persona
+    try:
+        said = _admitted(ehr, request, parts)
+    except Refused as reason:
+        said = persona.tell(reason)
+    if request.pretty and said.headers.get("Content-Type") == FHIR_JSON:
         said.body = fhir_json.write(fhir_json.read(said.body), pretty=True)
+    if said.headers.get("Content-Type") == FHIR_JSON:
+        said.headers["Content-Type"] = persona.media
+    said.headers |= {name: text for name in persona.echoed if (text := request.header(name))}
     return said
+
+
+def _admitted(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
+    request.body  # noqa: B018 - read whatever is answered, so that the connection can be used again
+    if _below(request.path, ehr.persona.path) is None:
+        raise Refused(403, Issue("forbidden", "Tenant not valid or accessible"))
+    admit(request, ehr.token, parts)
+    if ehr.persona.method_override and request.method == "POST":
+        request.method = (request.header("X-HTTP-Method-Override") or request.method).upper()
+    request.must_read_json()
+    if parts == ["metadata"]:
+        return respond(ehr, request, parts)
+    ehr.settings.check(request)
+    if ehr.persona.request_id is None:
+        return respond(ehr, request, parts)
+    key = _request_id(request, ehr.persona.request_id)
+    return ehr.once.answer(key, partial(respond, ehr, request, parts)) if request.writes else respond(ehr, request, parts)
+
+
+def _request_id(request: Request, header: str) -> str:
+    """Raises Refused: 412 where there is none, 400 for what is no UUID (so the Personal Demographics Service)."""
+    given = request.header(header)
+    if given is None:
+        raise Refused(412, Issue("required", f"{header} must be supplied to access this resource"))
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise Refused(400, Issue("value", f"{header} {given} is not a UUID")) from None
 
 
 def _safely(respond_to: Callable[[], Answer]) -> Answer:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.personas.persona import CREATE, HISTORY, INTERACTIONS, SYSTEM_INTERACTIONS, UPDATE, VREAD, Persona
+from sandbox.personas.persona import CREATE, HISTORY, INTERACTIONS, PATCH, SYSTEM_INTERACTIONS, UPDATE, VREAD, Persona
 
 
 def capability_statement(persona: Persona, base: str, started: str, *, secured: bool) -> dict[str, Any]:
@@ -15,6 +15,7 @@ def capability_statement(persona: Persona, base: str, started: str, *, secured: 
         "implementation": {"description": f"{persona.title}: a sandbox with made-up records", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        **({"patchFormat": ["application/json-patch+json"]} if any(PATCH in offered for offered in persona.types.values()) else {}),
         "rest": [{
             "mode": "server",
             **({"security": {"description": "a bearer token, given to you by whoever started this sandbox"}} if secured else {}),
@@ -30,7 +31,7 @@ def _resource(persona: Persona, kind: str) -> dict[str, Any]:
         "type": kind,
         **_documentation(persona, kind),
         "interaction": [{"code": code} for code in INTERACTIONS if code in offered],
-        "versioning": "versioned-update" if {UPDATE, VREAD} & offered else "no-version",
+        "versioning": "versioned-update" if {UPDATE, PATCH, VREAD} & offered else "no-version",
         "readHistory": HISTORY in offered,
         "updateCreate": False,
         "conditionalCreate": persona.conditional_create and CREATE in offered,

@@ -25,8 +25,10 @@ from sandbox.journal import Journal
 from sandbox.outcome import Issue, Refused
 from sandbox.page import index_page
 from sandbox.paging import NUMBER
-from sandbox.personas.persona import INTERACTIONS
+from sandbox.patches import merged
+from sandbox.personas.persona import INTERACTIONS, Persona
 from sandbox.rest import respond
+from sandbox.seeding import seed
 from sandbox.wire import Answer, Request
 
 REMEMBERED = 1000
@@ -62,6 +64,13 @@ class Control:
                 return self._set_faults(_read(request))
             case "DELETE", ["_sandbox", "faults", *one] if len(one) <= 1:
                 return self._take_away(*one)
+            case "POST", ["_sandbox", name, "seed"] if name in self._ehrs:
+                return _json(seed(self._ehrs[name], _read(request)), 201)
+            case "GET", ["_sandbox", name, "settings"] if name in self._ehrs:
+                return _json(self._ehrs[name].settings.told())
+            case "PUT", ["_sandbox", name, "settings"] if name in self._ehrs:
+                self._ehrs[name].settings.set(_read(request))
+                return _json(self._ehrs[name].settings.told())
             case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
                 return respond(_own_users(self._ehrs[name]), request, parts)
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
@@ -87,6 +96,8 @@ class Control:
             for ehr in self._ehrs.values():
                 locked.enter_context(ehr.records.lock)
                 ehr.records.clear()
+                ehr.once.clear()
+                ehr.settings.set({})
             if self._journal:
                 self._journal.clear()
             self._log.clear()
@@ -94,12 +105,11 @@ class Control:
 
 
 def _own_users(ehr: Ehr) -> Ehr:
-    """The same records as the EHR's own users see them: they write every type, and search as the standard says."""
-    persona = ehr.persona
-    unbound = replace(
-        persona, types=dict.fromkeys(persona.types, frozenset(INTERACTIONS)), last_updated=True, id_alone=False, needs={}, always={}, refused_values={}
-    )
-    return replace(ehr, persona=unbound)
+    """The same records as the EHR's own users see them: they write every type, change what they like, and search as the standard says."""
+    was = ehr.persona
+    types = dict.fromkeys(was.types, frozenset(INTERACTIONS))
+    own = Persona(was.name, was.title, was.path, types, new_id=was.new_id, patch=merged, conditional_create=True, last_updated=True)
+    return replace(ehr, persona=own)
 
 
 def _limit(request: Request) -> int:

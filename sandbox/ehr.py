@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from sandbox.once import Once
 from sandbox.paging import Pages
 from sandbox.personas.persona import Persona
 from sandbox.records import Records
+from sandbox.settings import Settings
 from sandbox.wire import Request
 
 
@@ -24,6 +26,8 @@ class Ehr:
     token: str | None = None
     """The bearer token that it asks for; None where it asks for none."""
     pages: Pages = field(default_factory=Pages)
+    once: Once = field(default_factory=Once)
+    settings: Settings = field(default_factory=Settings)
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     together: Together | None = None
 

@@ -38,10 +38,12 @@ DEEPEST = 64
 
 
 class Walk:
-    """One pass over a resource: the elements that have a literal reference with their paths, and everything that no FHIR JSON may hold."""
+    """One pass over a resource: the elements that have a literal reference with their paths, the paths of what changes the meaning of
+    others, and everything that no FHIR JSON may hold."""
 
     def __init__(self, resource: Fhir) -> None:
         self.references: list[tuple[str, Fhir]] = []
+        self.modifiers: list[str] = []
         self.issues: list[Issue] = []
         self._visit(resource, str(resource.get("resourceType")), 0)
 
@@ -61,6 +63,8 @@ class Walk:
         for name, inner in value.items():
             if name == "reference" and isinstance(inner, str):
                 self.references.append((path, value))
+            if name in ("modifierExtension", "implicitRules"):
+                self.modifiers.append(f"{path}.{name}")
             self._visit(inner, f"{path}.{name}", depth)
 
     def _array(self, value: list[Any], path: str, depth: int) -> None:

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 from urllib.parse import parse_qsl
 
 from sandbox import fhir_json
-from sandbox.checks import check, resource_in
+from sandbox.checks import check, patch_in, resource_in
 from sandbox.dates import span
 from sandbox.ehr import Ehr
 from sandbox.elements import Fhir
@@ -30,8 +30,8 @@ def vread(ehr: Ehr, _request: Request, kind: str, resource_id: str, number: str)
 def history(ehr: Ehr, request: Request, kind: str | None = None, resource_id: str | None = None) -> Answer:
     """Every version of one resource, of a type, or of all of them, deletions too: the newest first, and none from before `_since`."""
     query, base = dict(request.query), ehr.base(request)
-    if "_page" in query:
-        return _later_page(ehr, query["_page"], base)
+    if ehr.persona.page_parameter in query:
+        return _later_page(ehr, query[ehr.persona.page_parameter], base)
     if resource_id is not None and not ehr.records.history(str(kind), resource_id):
         raise Refused(404, Issue("not-found", f"{kind}/{resource_id} is not known"))
     used = [(name, query[name]) for name in ("_since", "_count") if query.get(name)]
@@ -40,8 +40,8 @@ def history(ehr: Ehr, request: Request, kind: str | None = None, resource_id: st
         since = _instant(query["_since"])
         versions = [version for version in versions if datetime.fromisoformat(version.updated) >= since]
     path = "/".join(part for part in (kind, resource_id, "_history") if part)
-    listing = Listing("history", path, used, versions, page_size(query["_count"]) if query.get("_count") else PAGE)
-    return answer(200, page(ehr.pages, listing, base, _history_entry))
+    size = page_size(query["_count"]) if query.get("_count") else PAGE
+    return _page(ehr, Listing("history", path, used, versions, (size, size)), base)
 
 
 def _instant(text: str) -> datetime:
@@ -62,12 +62,12 @@ def _history_entry(version: Version, base: str) -> Fhir:
 
 def search(ehr: Ehr, request: Request, kind: str) -> Answer:
     query = request.query + (_form(request) if request.method == "POST" else [])
-    base, token = ehr.base(request), dict(query).get("_page")
+    base, token = ehr.base(request), dict(query).get(ehr.persona.page_parameter)
     if token is not None:
         return _later_page(ehr, token, base)
     asked = read_search(ehr.persona, kind, query, base, strict=request.prefers("handling") == "strict")
-    listing = Listing("searchset", kind, asked.used, found(ehr.records, asked), asked.count, asked.told_total)
-    return answer(200, page(ehr.pages, listing, base, _match))
+    sizes = ehr.persona.page_sizes(kind, asked.used, asked.count)
+    return _page(ehr, Listing("searchset", kind, asked.used, found(ehr.records, asked), sizes, asked.told_total, ehr.persona.page_parameter), base)
 
 
 def _match(version: Version, base: str) -> Fhir:
@@ -75,8 +75,13 @@ def _match(version: Version, base: str) -> Fhir:
 
 
 def _later_page(ehr: Ehr, token: str, base: str) -> Answer:
-    listing, key, start = ehr.pages.find(token)
-    return answer(200, page(ehr.pages, listing, base, _history_entry if listing.type == "history" else _match, key=key, start=start))
+    listing, start = ehr.pages.find(token)
+    return _page(ehr, listing, base, token=token, start=start)
+
+
+def _page(ehr: Ehr, listing: Listing, base: str, *, token: str = "", start: int = 0) -> Answer:
+    entry_of = _history_entry if listing.type == "history" else _match
+    return answer(200, page(ehr.pages, listing, base, entry_of, token=token, start=start))
 
 
 def _form(request: Request) -> list[tuple[str, str]]:
@@ -91,10 +96,10 @@ def create(ehr: Ehr, request: Request, kind: str) -> Answer:
     condition = request.header("If-None-Exist") if ehr.persona.conditional_create else None
     with ehr.records.lock:
         if condition is not None and (there := meant(ehr, kind, condition, base)) is not None:
-            return _written(there, request, base, 200)
-        check(resource, base, ehr.holds)
+            return _written(ehr, there, request, 200)
+        resource = check(resource, base, ehr.holds, ehr.persona)
         new_id = resource["id"] if ehr.together else ehr.persona.new_id()  # in a transaction the others know it by this id already
-        return _written(_write(ehr, resource, new_id), request, base, 201)
+        return _written(ehr, _write(ehr, resource, new_id), request, 201)
 
 
 def meant(ehr: Ehr, kind: str, condition: str, base: str) -> Version | None:
@@ -117,9 +122,18 @@ def update(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
         raise Refused(400, Issue("invalid", f"the body has the id {resource.get('id')}, the URL {resource_id}", f"{kind}.id"))
     with ehr.records.lock:
         latest = _known(ehr, kind, resource_id)
-        _still(latest, request)
-        check(resource, base, ehr.holds)
-        return _written(_write(ehr, resource, resource_id), request, base, 201 if latest.deleted else 200)
+        _still(ehr, latest, request)
+        resource = check(resource, base, ehr.holds, ehr.persona)
+        return _written(ehr, _write(ehr, resource, resource_id), request, 201 if latest.deleted else 200)
+
+
+def patch(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
+    changes = patch_in(request)
+    with ehr.records.lock:
+        latest = _there(ehr, kind, resource_id)
+        _still(ehr, latest, request)
+        resource = check(ehr.persona.patch(fhir_json.read(latest.body), changes), ehr.base(request), ehr.holds, ehr.persona)
+        return _written(ehr, _write(ehr, resource, resource_id), request, 200)
 
 
 def delete(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
@@ -127,7 +141,7 @@ def delete(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
         latest = _known(ehr, kind, resource_id)
         if latest.deleted:
             return Answer(204, headers={"ETag": latest.etag})
-        _still(latest, request)
+        _still(ehr, latest, request)
         going = ehr.together.going if ehr.together else ()
         if referrers := [name for name in ehr.records.referrers(latest.name) if name not in going]:
             some = ", ".join(referrers[:5])
@@ -160,28 +174,36 @@ def _undeleted(version: Version) -> Version:
     return version
 
 
-def _still(latest: Version, request: Request) -> None:
-    """Raises Refused (412) when the sender has seen another version than the latest."""
-    expected = request.header("If-Match")
-    if expected not in (None, "*") and expected.strip().removeprefix("W/").strip('"') != str(latest.number):
-        raise Refused(412, Issue("conflict", f"{latest.name} is at version {latest.number}, not {expected}"), headers={"ETag": latest.etag})
+def _still(ehr: Ehr, latest: Version, request: Request) -> None:
+    """Raises Refused when the sender has seen another version than the latest, or where that has to be said does not say it just so."""
+    expected, exact = request.header("If-Match"), ehr.persona.exact_if_match
+    if expected is None and exact:
+        raise Refused(412, Issue("required", "a change needs If-Match with the ETag as it came"))
+    if expected is None or (expected == "*" and not exact) or expected == latest.etag:
+        return
+    if exact or expected.strip().removeprefix("W/").strip('"') != str(latest.number):
+        issue = Issue("conflict", f"{latest.name} is at version {latest.number}, not {expected}")
+        raise Refused(ehr.persona.stale_status, issue, headers={"ETag": latest.etag})
 
 
 def _shown(version: Version) -> Answer:
-    return answer(200, version.body, ETag=version.etag, Last_Modified=_http_date(version))
+    return answer(200, version.body, {"ETag": version.etag, "Last-Modified": _http_date(version)})
 
 
-def _written(version: Version, request: Request, base: str, status: int) -> Answer:
+def _written(ehr: Ehr, version: Version, request: Request, status: int) -> Answer:
     """What a write answers, with as much of a body as was preferred."""
-    location = f"{base}/{version.name}/_history/{version.number}"
-    headers = {"ETag": version.etag, "Last_Modified": _http_date(version), "Location": location}
+    location = f"{ehr.base(request)}/{version.name}"
+    headers = {"ETag": version.etag, "Last-Modified": _http_date(version)}
+    if ehr.persona.silent_writes:
+        return Answer(status, b"", {**headers, "Content-Type": "text/html", **({"Location": location} if status == 201 else {})})
+    headers["Location"] = f"{location}/_history/{version.number}"
     match request.prefers("return"):
         case "minimal":
-            return Answer(status, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            return Answer(status, b"", headers)
         case "OperationOutcome":
-            return answer(status, outcome([Issue("informational", f"{version.name} is at version {version.number}", severity="information")]), **headers)
+            return answer(status, outcome([Issue("informational", f"{version.name} is at version {version.number}", severity="information")]), headers)
         case _:
-            return answer(status, version.body, **headers)
+            return answer(status, version.body, headers)
 
 
 def _http_date(version: Version) -> str:

@@ -14,7 +14,7 @@ from sandbox.outcome import Issue, Refused
 from sandbox.records import Version
 
 PAGE, LARGEST_PAGE = 50, 1000
-KEPT_LISTINGS = 500
+KEPT_PAGES = 2000
 NUMBER = re.compile("[0-9]{1,9}")
 
 
@@ -36,46 +36,49 @@ class Listing:
     used: Sequence[tuple[str, str]]
     """What was understood of the query, as `self` repeats it."""
     versions: Sequence[Version]
-    count: int = PAGE
+    sizes: tuple[int, int] = (PAGE, PAGE)
+    """How many there are on the first page and on every other; 0 where only the total is asked for."""
     told_total: bool = True
+    parameter: str = "_page"
+    """What a link to a further page has in its query."""
 
 
 class Pages:
-    """Listings whose later pages may still be asked for."""
+    """Where later pages of listings begin, as long as they may still be asked for."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Listing] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Listing, int]] = OrderedDict()
         self._lock = Lock()
 
-    def keep(self, listing: Listing) -> str:
-        key = secrets.token_hex(8)
+    def keep(self, listing: Listing, start: int) -> str:
+        token = secrets.token_urlsafe(12)
         with self._lock:
-            self._kept[key] = listing
-            while len(self._kept) > KEPT_LISTINGS:
+            self._kept[token] = listing, start
+            while len(self._kept) > KEPT_PAGES:
                 self._kept.popitem(last=False)
-        return key
+        return token
 
-    def find(self, token: str) -> tuple[Listing, str, int]:
-        """Raises Refused (410) for a page of a listing that is no longer kept."""
-        key, _, start = token.partition("-")
+    def find(self, token: str) -> tuple[Listing, int]:
+        """Raises Refused (410) for a page that is no longer kept."""
         with self._lock:
-            kept = self._kept.get(key)
-        if kept is None or not NUMBER.fullmatch(start):
+            kept = self._kept.get(token)
+        if kept is None:
             raise Refused(410, Issue("expired", "this page is no longer kept: search again"))
-        return kept, key, int(start)
+        return kept
 
 
-def page(pages: Pages, listing: Listing, base: str, entry_of: Callable[[Version, str], Fhir], *, key: str = "", start: int = 0) -> dict[str, Any]:
-    """One page as a Bundle; `key` is that of the kept listing where it is not the first."""
+def page(pages: Pages, listing: Listing, base: str, entry_of: Callable[[Version, str], Fhir], *, token: str = "", start: int = 0) -> dict[str, Any]:
+    """One page as a Bundle; `token` is that of this page where it is not the first."""
     url = f"{base}/{listing.path}"
-    here = f"{url}?_page={key}-{start}" if key else f"{url}?{urlencode(listing.used)}".removesuffix("?")
+    here = f"{url}?{listing.parameter}={token}" if token else f"{url}?{urlencode(listing.used)}".removesuffix("?")
     links = [{"relation": "self", "url": here}]
     bundle: dict[str, Any] = {"resourceType": "Bundle", "type": listing.type, "link": links}
-    if listing.told_total or not listing.count:
+    first, later = listing.sizes
+    if listing.told_total or not first:
         bundle["total"] = len(listing.versions)
-    end = start + listing.count
+    end = start + (later if start else first)
     if start < end < len(listing.versions):
-        links.append({"relation": "next", "url": f"{url}?_page={key or pages.keep(listing)}-{end}"})
+        links.append({"relation": "next", "url": f"{url}?{listing.parameter}={pages.keep(listing, end)}"})
     if shown := listing.versions[start:end]:
         bundle["entry"] = [entry_of(version, base) for version in shown]
     return bundle

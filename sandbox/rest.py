@@ -15,6 +15,7 @@ from sandbox.personas.persona import (
     HISTORY,
     HISTORY_SYSTEM,
     HISTORY_TYPE,
+    PATCH,
     READ,
     SEARCH,
     TRANSACTION,
@@ -61,7 +62,12 @@ def _shape(parts: list[str]) -> dict[str, tuple[tuple[str, ...], Handler]] | Non
         case [_, "_history"]:
             return {"GET": ((HISTORY_TYPE,), interactions.history)}
         case [_, resource_id] if ID.fullmatch(resource_id):
-            return {"GET": ((READ,), interactions.read), "PUT": ((UPDATE,), interactions.update), "DELETE": ((DELETE,), interactions.delete)}
+            return {
+                "GET": ((READ,), interactions.read),
+                "PUT": ((UPDATE,), interactions.update),
+                "PATCH": ((PATCH,), interactions.patch),
+                "DELETE": ((DELETE,), interactions.delete),
+            }
         case [_, resource_id, "_history"] if ID.fullmatch(resource_id):
             return {"GET": ((HISTORY,), interactions.history)}
         case [_, resource_id, "_history", version] if ID.fullmatch(resource_id) and ID.fullmatch(version):

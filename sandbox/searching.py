@@ -50,10 +50,13 @@ def read_search(persona: Persona, kind: str, query: Iterable[tuple[str, str]], b
             unknown.append(Issue("not-supported", f"{name}={value} is not a search that {persona.title} has for {kind}"))
             continue
         used.append((name, value))
+    if len(together := {name.partition(":")[0] for name, _ in used} & persona.exclusive) > 1:
+        raise Refused(400, Issue("invalid", f"{' and '.join(sorted(together))} are not searched for together"))
     if strict and unknown:
         raise Refused(400, *unknown)
     if ("_summary", "count") in used:
         options["count"] = 0
+    options.setdefault("newest_first", persona.newest_first)
     return Search(kind, tuple(criteria) + _always(persona, kind, criteria, base), tuple(used), **options)
 
 

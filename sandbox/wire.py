@@ -17,7 +17,8 @@ from sandbox.outcome import Issue, Refused, outcome
 
 BODY_LIMIT = 8 * 1024 * 1024
 FHIR_JSON = "application/fhir+json; charset=utf-8"
-READABLE = {"*/*", "application/*", "application/fhir+json", "application/json", "text/json"}
+READABLE = {"*/*", "application/*", "application/fhir+json", "application/json+fhir", "application/json", "text/json"}
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Request:
@@ -42,6 +43,10 @@ class Request:
     def line(self) -> socket | None:
         """The connection itself, where gunicorn is the server."""
         return self._environ.get("gunicorn.socket")
+
+    @property
+    def writes(self) -> bool:
+        return self.method in WRITES and not self.path.endswith("/_search")
 
     def header(self, name: str) -> str | None:
         key = name.upper().replace("-", "_")
@@ -106,10 +111,9 @@ class Answer:
         return f"{self.status} {phrase}"
 
 
-def answer(status: int, value: Any, **headers: str) -> Answer:
-    """A FHIR resource as an answer; a header `Last_Modified` is `Last-Modified`."""
-    body = value if isinstance(value, bytes) else fhir_json.write(value)
-    return Answer(status, body, {"Content-Type": FHIR_JSON, **{name.replace("_", "-"): text for name, text in headers.items()}})
+def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    """A FHIR resource as an answer."""
+    return Answer(status, value if isinstance(value, bytes) else fhir_json.write(value), {"Content-Type": FHIR_JSON, **(headers or {})})
 
 
 def problem(reason: Malformed) -> Answer:

@@ -8,10 +8,10 @@ from threading import Lock
 from typing import Any
 
 from sandbox.faults import KINDS
-from sandbox.faults.fault import WRITES, Asked, Fault
+from sandbox.faults.fault import Asked, Fault
 from sandbox.options import PATTERN, TEXT, Malformed, Option, Problem, number, one_of, problems_in, whole
 from sandbox.outcome import Refused
-from sandbox.wire import Answer
+from sandbox.wire import WRITES, Answer
 
 
 class Faults:

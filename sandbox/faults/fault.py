@@ -11,8 +11,6 @@ from sandbox.ehr import Ehr
 from sandbox.options import Option
 from sandbox.wire import Answer, Request
 
-WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -30,13 +28,9 @@ class Asked:
         return self.parts[0] if self.parts else None
 
     @property
-    def writes(self) -> bool:
-        return self.request.method in WRITES and self.parts[1:] != ["_search"]
-
-    @property
     def later_page(self) -> bool:
         """Whether it is for a page of a search that is not the first."""
-        return any(name == "_page" for name, _ in self.request.query)
+        return any(name == self.ehr.persona.page_parameter for name, _ in self.request.query)
 
 
 @dataclass(frozen=True, slots=True)

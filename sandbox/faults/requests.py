@@ -30,6 +30,7 @@ def status(fault: Fault, asked: Asked, go_on: GoOn) -> Answer:
         go_on()
     number: int = fault["status"]
     said = refusal(Refused(number, Issue(ISSUE_CODES.get(number, "transient"), f"a fault of the sandbox: {number}")))
+    said.headers["Content-Type"] = asked.ehr.persona.media
     if fault["body"] is not None:
         said.body = fault["body"].encode() if isinstance(fault["body"], str) else fhir_json.write(fault["body"])
         said.headers["Content-Type"] = "text/plain; charset=utf-8" if isinstance(fault["body"], str) else "application/json"
@@ -81,7 +82,7 @@ def drip(fault: Fault, asked: Asked, go_on: GoOn) -> Answer:
 
 def empty(fault: Fault, asked: Asked, go_on: GoOn) -> Answer:
     said = go_on()
-    if not (asked.writes and 200 <= said.status < 300 and fault.strikes(asked)):
+    if not (asked.request.writes and 200 <= said.status < 300 and fault.strikes(asked)):
         return said
     return replace(said, body=b"", headers={**said.headers, "Content-Type": "text/html"})
 

@@ -13,7 +13,7 @@ from sandbox.outcome import Issue, Refused, outcome
 from sandbox.wire import Answer, answer, refusal
 
 PARTIAL = Issue("processing", "a fault of the sandbox: a record that was found is not shown")
-KEPT_PARAMETERS = frozenset({"_count", "_page", "_format"})
+KEPT_PARAMETERS = frozenset({"_count", "_format"})
 
 
 def _told(change: Callable[[Fault, Asked, Fhir], Fhir | None]) -> Happens:

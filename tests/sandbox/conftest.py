@@ -4,13 +4,14 @@ from typing import Any
 import pytest
 import requests
 
+from sandbox.personas import PERSONAS
 from sandbox.process import started
 from tests.sandbox.client import Client, Fhir, name
 
 
 @pytest.fixture(scope="session")
 def origin() -> Iterator[str]:
-    with started() as where:
+    with started(tuple(PERSONAS)) as where:
         yield where
 
 
@@ -28,6 +29,16 @@ def plain(origin: str, session: requests.Session) -> Client:
 @pytest.fixture
 def epic(origin: str, session: requests.Session) -> Client:
     return Client(session, f"{origin}/epic/fhir/r4")
+
+
+@pytest.fixture
+def oracle(origin: str, session: requests.Session) -> Client:
+    return Client(session, f"{origin}/oracle/fhir/r4/tenant-a")
+
+
+@pytest.fixture
+def nhs(origin: str, session: requests.Session) -> Client:
+    return Client(session, f"{origin}/nhs/fhir/r4")
 
 
 @pytest.fixture
@@ -49,6 +60,16 @@ def about(patient: Fhir) -> str:
 @pytest.fixture
 def epic_patient(epic: Client) -> str:
     return name(epic.create({"resourceType": "Patient"}))
+
+
+@pytest.fixture
+def oracle_patient(oracle: Client) -> str:
+    return name(oracle.create({"resourceType": "Patient"}))
+
+
+@pytest.fixture
+def nhs_patient(nhs: Client) -> Fhir:
+    return nhs.create({"resourceType": "Patient", "name": [{"id": "n1", "family": "Example"}]})
 
 
 @pytest.fixture

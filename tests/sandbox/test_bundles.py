@@ -201,11 +201,11 @@ class TestBatch:
             entry("GET", f"{plain.base}/{about}"),
         )
         assert statuses(told) == [
-            "201 Created", "422 Unprocessable Entity", "412 Precondition Failed", "412 Precondition Failed", "404 Not Found", "405 Method Not Allowed",
+            "201 Created", "422 Unprocessable Entity", "412 Precondition Failed", "412 Precondition Failed", "404 Not Found", "400 Bad Request",
             "400 Bad Request", "200 OK",
         ]  # fmt: skip
         assert [one["response"]["outcome"]["issue"][0]["code"] for one in told[1:7]] == [
-            "required", "multiple-matches", "conflict", "not-found", "not-supported", "required",
+            "required", "multiple-matches", "conflict", "not-found", "structure", "required",
         ]  # fmt: skip
         assert told[7]["resource"] == patient
 

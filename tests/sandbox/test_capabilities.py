@@ -10,6 +10,8 @@ from sandbox.personas.persona import CLINIC_TYPES, INTERACTIONS
 from tests.sandbox.client import Client, Fhir, issues, name
 from tests.sandbox.samples import condition, least
 
+LANGUAGE = [{"op": "add", "path": "/language", "value": "en"}]
+PATCHES = {"nhs": {"patches": LANGUAGE}}
 EVERYONE = pytest.mark.parametrize("persona", PERSONAS)
 
 
@@ -63,6 +65,7 @@ def test_an_interaction_works_where_it_is_said_and_is_refused_where_it_is_not(
             "search-type": lambda there: ehr.get(f"{there['resourceType']}?_id={there['id']}"),
             "create": lambda there: ehr.post(there["resourceType"], least(there["resourceType"], about)),
             "update": lambda there: ehr.put(name(there), there, If_Match='W/"1"'),
+            "patch": lambda there: ehr.patch(name(there), PATCHES.get(persona, LANGUAGE), If_Match='W/"1"'),
             "delete": lambda there: ehr.delete(name(there)),
         }[interaction](there)
         if interaction in codes(resource):

@@ -24,6 +24,8 @@ def test_counts_tell_by_persona_and_type_what_is_there_and_what_ever_was(origin:
     assert plain.get(f"{origin}/_sandbox/counts").json() == {
         "plain": {"Observation": {"current": 2, "versions": 5}, "Patient": {"current": 1, "versions": 1}},
         "epic": {"Patient": {"current": 1, "versions": 1}},
+        "oracle": {},
+        "nhs": {},
     }
 
 
@@ -45,7 +47,7 @@ def test_a_reset_empties_everything(origin: str, plain: Client, about: str) -> N
     body = least("Observation", about)
     plain.create(body)
     assert plain.delete(f"{origin}/_sandbox").status_code == 204
-    assert plain.get(f"{origin}/_sandbox/counts").json() == {"plain": {}, "epic": {}}
+    assert plain.get(f"{origin}/_sandbox/counts").json() == {"plain": {}, "epic": {}, "oracle": {}, "nhs": {}}
     assert plain.get(f"{origin}/_sandbox/log").json() == []
     assert plain.get(about).status_code == 404
     assert plain.found("Observation", identifier=body["identifier"][0]["value"]) == set()

@@ -169,7 +169,7 @@ class TestRequests:
         [
             ("GET", "", 405), ("PUT", "", 405), ("POST", "_history", 405), ("POST", "Patient/_history", 405), ("GET", "Patient/1/_history/1/more", 404),
             ("GET", "Patient/1/$everything", 404), ("POST", "$convert", 404), ("GET", "Bogus", 404), ("POST", "Bogus", 404), ("GET", "Patient/a b", 404),
-            ("PUT", "Patient?identifier=1", 405), ("PATCH", "Patient/1", 405), ("DELETE", "Patient?identifier=1", 405), ("POST", "metadata", 405),
+            ("PUT", "Patient?identifier=1", 405), ("PATCH", "Patient", 405), ("DELETE", "Patient?identifier=1", 405), ("POST", "metadata", 405),
             ("OPTIONS", "Patient", 405), ("GET", "Patient/_search", 405),
         ],
     )  # fmt: skip
