@@ -18,14 +18,18 @@ MAPPINGS_MAY = {"marshmallow": ("mappings/schema.py", "mappings/"), "fhir": ("ma
 # A new part of it needs a place here.
 LAYERS = (
     ("errors", "config", "metrics"),
-    ("wire", "logs"),
+    ("wire", "logs", "manners"),
     ("store",),
     ("tenant",),
     ("security", "disclosing", "references", "renderings", "pages"),
+    ("connecting",),
     ("exchange", "operating", "wiring"),
+    ("accepting",),
+    ("contending",),
     ("web", "sync.outcomes"),
-    ("sync.matching", "sync.exchanges"),
+    ("sync.matching", "sync.merging", "sync.exchanges"),
     ("sync.transport", "sync.deliver"),
+    ("sync.door",),
     ("sync.targets",),
     ("api", "fhir", "console", "sync"),
     ("site",),
@@ -34,7 +38,7 @@ LAYERS = (
 )
 NEVER_MAPPINGS = ("store", "security", "wire", "metrics", "logs")
 # A target is one short file with its vendor's quirks: beside mappings it knows what it is given to send, over what, and what came of it.
-TARGETS_ONLY = {"sync.deliver", "sync.exchanges", "sync.matching", "sync.outcomes", "sync.transport", "wire"}
+TARGETS_ONLY = {"sync.deliver", "sync.door", "sync.exchanges", "sync.matching", "sync.merging", "sync.outcomes", "sync.transport", "wire"}
 APART = {name for layer in LAYERS for name in layer if "." in name}
 SANDBOX_FROM = ("cli",)  # the command that starts it; nothing else of ours knows it
 

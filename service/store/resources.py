@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from service.store.sql import chunks, insert_many
-from service.store.tables import FOREVER, THERE, rendering, resource
+from service.store.tables import FOREVER, THERE, entity, rendering, resource
 
 LEVELS = (0, 1, 2, 3)
 Key = tuple[str, int, Any, int]  # of the search index: table, parameter, value, other
@@ -102,6 +102,14 @@ def known_of(tx: Connection, owner: int) -> dict[bytes, Known]:
         known = found.setdefault(row.uuid, Known(row.num, row.uuid, row.type, row.role, row.item, []))
         known.rows.append(Row(row.num, row.lo, row.hi, row.version, row.at, row.state, row.digest, row.body, row.from_seq))
     return found
+
+
+def keys(connection: Connection, *, nums: Iterable[int] = (), uuids: Iterable[bytes] = ()) -> list[tuple[bytes, str, str, str, str | None]]:
+    """(uuid, kind, entity's key, role, item) of resources: what each id stands for."""
+    r, e = resource.c, entity.c
+    query = select(r.uuid, e.kind, e.id, r.role, r.item).join(entity, e.num == r.owner)
+    wheres = [r.num.in_(some) for some in chunks(sorted(set(nums)))] + [r.uuid.in_(some) for some in chunks(sorted(set(uuids)))]
+    return [(bytes(row.uuid), row.kind, row.id, row.role, row.item) for where in wheres for row in connection.execute(query.where(where))]
 
 
 def plan(known: Known | None, wanted: Yielded | None, uuid: bytes, tombstone: Tombstone, token: Token) -> list[tuple[frozenset[int], Content, str]]:
