@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     worker_threads: int = Field(4, ge=1, le=64, description="Streams that one worker sends at the same time.")
     send_seconds: float = Field(20, gt=0, le=300, description="The total time that one call to an EHR may take.")
     lease_seconds: float = Field(4, gt=0, le=600, description="How long a worker may hold a stream without a sign of life.")
+    delivery_days: int = Field(90, ge=1, description="For how many days a delivery that has ended is kept, with what was said in its attempts.")
     metrics: bool = Field(True, description="Whether /metrics is served.")
     thresholds: dict[str, float | int | list[float]] = Field(
         default_factory=dict, description="The clinic's own figures for the clinical rules, as JSON by name."

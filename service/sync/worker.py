@@ -17,7 +17,7 @@ from secrets import token_hex
 from sqlalchemy import Connection, delete, insert, select
 
 from service.security import clients
-from service.store import audit, maintenance, streams, targets
+from service.store import audit, maintenance, pruning, streams, targets
 from service.store.clock import micros
 from service.store.streams import Lease
 from service.store.tables import idempotency, jti, token, worker
@@ -34,6 +34,7 @@ CHORES_EVERY = 1.0
 SEEN_EVERY = 20.0
 IDLE = (0.05, 0.5)  # seconds between looks while nothing is due: soon at first, then less often
 UNREACHED = 15 * 1_000_000
+DAY = 86_400 * 1_000_000
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Worker:
         self._lease_seconds = service.settings.lease_seconds
         self._stop, self._ended = threading.Event(), threading.Event()
         self._active: dict[int, tuple[Held, Future[int]]] = {}
-        self._seen_at = 0.0
+        self._seen_at, self._pruned_to = 0.0, 0
         self._catching_up = CatchingUp(service, self._stop.is_set)
         self._lines = threading.local()
         self._all_lines: list[Line] = []
@@ -213,14 +214,15 @@ class Worker:
         if work.catching_up:
             self._catching_up.begin()
         if work.milestone:
-            self.service.database.write(lambda tx: self._sweep(tx, now))
+            self._pruned_to = self.service.database.write(lambda tx: self._sweep(tx, now))
         if time.monotonic() >= self._seen_at:
             self._seen_at = time.monotonic() + SEEN_EVERY
             self.service.database.write(lambda tx: maintenance.seen(tx, self.id, now))
 
-    def _sweep(self, tx: Connection, now: int) -> None:
+    def _sweep(self, tx: Connection, now: int) -> int:
         maintenance.sweep(tx, now, self.service.settings.page_seconds)
         clients.forget_expired(tx, (jti, token, idempotency), now - 3_600_000_000)
+        return pruning.prune(tx, self._pruned_to, now - self.service.settings.delivery_days * DAY)
 
     def _now(self) -> int:
         return micros(self.service.tenant.now())
