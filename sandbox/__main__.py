@@ -1,11 +1,14 @@
 """`python -m sandbox --port 8001 --directory DIR --persona plain --persona epic`."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sandbox.journal import InUse
+from sandbox.options import Malformed
 from sandbox.personas import PERSONAS
 from sandbox.serve import THREADS, PortTaken, run
 
@@ -16,13 +19,14 @@ from sandbox.serve import THREADS, PortTaken, run
 @click.option("--persona", "personas", multiple=True, type=click.Choice(list(PERSONAS)), help="An EHR to stand for; again for several.  [default: all]")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where records are kept; without it they are gone at the end.")
 @click.option("--token", "tokens", multiple=True, metavar="[PERSONA=]TOKEN", help="Ask for this bearer token, in one persona or in all.")
+@click.option("--smart", "smart", multiple=True, metavar="PERSONA=CLIENT=JWKS_URL", help="Issue tokens to this client, by SMART Backend Services.")
 @click.option("--threads", default=THREADS, show_default=True)
-def main(*, host: str, port: int, personas: tuple[str, ...], directory: Path | None, tokens: tuple[str, ...], threads: int) -> None:
+def main(*, host: str, port: int, personas: tuple[str, ...], directory: Path | None, tokens: tuple[str, ...], smart: tuple[str, ...], threads: int) -> None:
     """Serve a sandbox EHR: a small true FHIR R4 server with made-up records, for demos and tests."""
     served = personas or tuple(PERSONAS)
     try:
-        run(host, port, served, directory, threads, tokens=_tokens(tokens, served))
-    except (PortTaken, InUse) as reason:
+        run(host, port, served, directory, threads, tokens=_tokens(tokens, served), smart=_smart(smart, served))
+    except (PortTaken, InUse, Malformed) as reason:
         raise click.ClickException(str(reason)) from None
 
 
@@ -32,6 +36,29 @@ def _tokens(given: tuple[str, ...], served: tuple[str, ...]) -> dict[str, str]:
         name, is_one, token = one.partition("=")
         asked |= {name: token} if is_one and name in served else dict.fromkeys(served, one)
     return asked
+
+
+def _smart(given: tuple[str, ...], served: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """By persona what `PUT /_sandbox/PERSONA/smart` takes, which may stand after `PERSONA=` as it is."""
+    asked: dict[str, dict[str, Any]] = {}
+    for one in given:
+        name, _, rest = one.partition("=")
+        client, _, url = rest.partition("=")
+        if name not in served or not (rest.startswith("{") or url):
+            raise click.BadParameter(f"{one} is not PERSONA=CLIENT=JWKS_URL with one of {', '.join(served)}", param_hint="--smart")
+        if rest.startswith("{"):
+            asked[name] = _json(rest)
+        else:
+            asked.setdefault(name, {"clients": []})["clients"].append({"id": client, "jwksUrl": url})
+    return asked
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as reason:
+        raise click.BadParameter(f"{text} is not JSON: {reason}", param_hint="--smart") from None
+    return found
 
 
 if __name__ == "__main__":

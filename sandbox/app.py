@@ -21,20 +21,27 @@ from sandbox.outcome import Issue, Refused
 from sandbox.personas import PERSONAS
 from sandbox.records import Records, Version
 from sandbox.rest import respond
+from sandbox.smart import Smart
 from sandbox.wire import FHIR_JSON, Answer, Request, problem, refusal
 
 log = logging.getLogger(__name__)
 
 
-def create_app(personas: Sequence[str] = tuple(PERSONAS), directory: Path | str | None = None, tokens: Mapping[str, str] | None = None) -> "Sandbox":
+def create_app(
+    personas: Sequence[str] = tuple(PERSONAS),
+    directory: Path | str | None = None,
+    tokens: Mapping[str, str] | None = None,
+    smart: Mapping[str, Mapping[str, Any]] | None = None,
+) -> "Sandbox":
     """A sandbox of the named personas; what it holds is kept in the directory, or is gone when it stops.
 
-    Raises ValueError for a name that is no persona and InUse for a directory that another sandbox has.
+    By persona, `tokens` are static bearer tokens, and `smart` what `PUT /_sandbox/PERSONA/smart` takes. Raises ValueError for a name that is
+    no persona, Malformed for what is no SMART, and InUse for a directory that another sandbox has.
     """
-    if unknown := {*personas, *(tokens or {})} - PERSONAS.keys():
+    if unknown := {*personas, *(tokens or {}), *(smart or {})} - PERSONAS.keys():
         raise ValueError(f"no such persona: {', '.join(sorted(unknown))}; there are {', '.join(PERSONAS)}")
     journal = Journal(Path(directory)) if directory is not None else None
-    ehrs = {name: Ehr(PERSONAS[name], Records(_keeper(journal, name)), (tokens or {}).get(name)) for name in personas}
+    ehrs = {name: Ehr(PERSONAS[name], Records(_keeper(journal, name)), (tokens or {}).get(name), Smart((smart or {}).get(name))) for name in personas}
     for name, version in journal.load() if journal else ():
         if name in ehrs:
             ehrs[name].records.restore(version)
@@ -112,7 +119,10 @@ def _admitted(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
     request.body  # noqa: B018 - read whatever is answered, so that the connection can be used again
     if _below(request.path, ehr.persona.path) is None:
         raise Refused(403, Issue("forbidden", "Tenant not valid or accessible"))
-    admit(request, ehr.token, parts)
+    if (said := ehr.smart.answer(request, parts, ehr.base(request))) is not None:
+        return said
+    if parts != ["metadata"]:  # it is for everyone: without it nobody could find out how to be let in
+        admit(ehr, request)
     if ehr.persona.method_override and request.method == "POST":
         request.method = (request.header("X-HTTP-Method-Override") or request.method).upper()
     request.must_read_json()

@@ -1,11 +1,29 @@
 """What a persona says of itself: a CapabilityStatement made of what it is built from, so that it cannot say anything else."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.personas.persona import CREATE, HISTORY, INTERACTIONS, PATCH, SYSTEM_INTERACTIONS, UPDATE, VREAD, Persona
 
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+SERVICES = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
-def capability_statement(persona: Persona, base: str, started: str, *, secured: bool) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How one is let in."""
+
+    words: str
+    token_url: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        if self.token_url is None:
+            return {"description": self.words}
+        uris = {"url": OAUTH_URIS, "extension": [{"url": "token", "valueUri": self.token_url}]}
+        return {"extension": [uris], "service": [{"coding": [{"system": SERVICES, "code": "SMART-on-FHIR"}]}], "description": self.words}
+
+
+def capability_statement(persona: Persona, base: str, started: str, security: Security | None) -> dict[str, Any]:
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -18,7 +36,7 @@ def capability_statement(persona: Persona, base: str, started: str, *, secured: 
         **({"patchFormat": ["application/json-patch+json"]} if any(PATCH in offered for offered in persona.types.values()) else {}),
         "rest": [{
             "mode": "server",
-            **({"security": {"description": "a bearer token, given to you by whoever started this sandbox"}} if secured else {}),
+            **({"security": security.told()} if security else {}),
             "resource": [_resource(persona, kind) for kind in sorted(persona.types)],
             **({"interaction": [{"code": code} for code in SYSTEM_INTERACTIONS if code in persona.system]} if persona.system else {}),
         }],

@@ -64,15 +64,10 @@ class Control:
                 return self._set_faults(_read(request))
             case "DELETE", ["_sandbox", "faults", *one] if len(one) <= 1:
                 return self._take_away(*one)
-            case "POST", ["_sandbox", name, "seed"] if name in self._ehrs:
-                return _json(seed(self._ehrs[name], _read(request)), 201)
-            case "GET", ["_sandbox", name, "settings"] if name in self._ehrs:
-                return _json(self._ehrs[name].settings.told())
-            case "PUT", ["_sandbox", name, "settings"] if name in self._ehrs:
-                self._ehrs[name].settings.set(_read(request))
-                return _json(self._ehrs[name].settings.told())
             case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
                 return respond(_own_users(self._ehrs[name]), request, parts)
+            case _, ["_sandbox", name, what] if name in self._ehrs and (said := _site(self._ehrs[name], request, what)) is not None:
+                return said
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
         raise Refused(404, Issue("not-found", f"there is nothing here: the FHIR bases are {bases}, and / says what else there is"))
 
@@ -98,10 +93,34 @@ class Control:
                 ehr.records.clear()
                 ehr.once.clear()
                 ehr.settings.set({})
+                ehr.smart.restart()
             if self._journal:
                 self._journal.clear()
             self._log.clear()
         self._faults.take_away()
+
+
+def _site(ehr: Ehr, request: Request, what: str) -> Answer | None:
+    """What is done with one EHR beside its records; None for what there is not."""
+    match request.method, what:
+        case "POST", "seed":
+            return _json(seed(ehr, _read(request)), 201)
+        case "GET" | "PUT", "settings":
+            if request.method == "PUT":
+                ehr.settings.set(_read(request))
+            return _json(ehr.settings.told())
+        case "GET" | "PUT" | "PATCH" | "DELETE", "smart":
+            if request.method == "PUT":
+                ehr.smart.set(_read(request))
+            elif request.method == "PATCH":
+                ehr.smart.change(_read(request))
+            elif request.method == "DELETE":
+                ehr.smart.turn_off()
+            return _json(ehr.smart.told(ehr.base(request)))
+        case "DELETE", "tokens":
+            ehr.smart.revoke()
+            return Answer(204)
+    return None
 
 
 def _own_users(ehr: Ehr) -> Ehr:

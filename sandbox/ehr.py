@@ -8,6 +8,7 @@ from sandbox.paging import Pages
 from sandbox.personas.persona import Persona
 from sandbox.records import Records
 from sandbox.settings import Settings
+from sandbox.smart import Smart
 from sandbox.wire import Request
 
 
@@ -25,6 +26,7 @@ class Ehr:
     records: Records
     token: str | None = None
     """The bearer token that it asks for; None where it asks for none."""
+    smart: Smart = field(default_factory=Smart)
     pages: Pages = field(default_factory=Pages)
     once: Once = field(default_factory=Once)
     settings: Settings = field(default_factory=Settings)

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from sandbox import interactions
+from sandbox.access import permit
 from sandbox.bundles import carry_out
-from sandbox.capability import capability_statement
+from sandbox.capability import Security, capability_statement
 from sandbox.ehr import Ehr
 from sandbox.outcome import Issue, Refused
 from sandbox.personas.persona import (
@@ -22,6 +23,7 @@ from sandbox.personas.persona import (
     UPDATE,
     VREAD,
 )
+from sandbox.smart import token_url
 from sandbox.wire import Answer, Request, answer
 
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
@@ -34,7 +36,8 @@ def respond(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
     if parts == ["metadata"]:
         if request.method != "GET":
             raise _not_allowed(request.method, "metadata", ["GET"])
-        return answer(200, capability_statement(ehr.persona, ehr.base(request), ehr.started, secured=ehr.token is not None))
+        base = ehr.base(request)
+        return answer(200, capability_statement(ehr.persona, base, ehr.started, _security(ehr, base)))
     shape = _shape(parts)
     if shape is None:
         raise Refused(404, Issue("not-supported", f"this server has nothing at {'/'.join(parts)}"))
@@ -42,10 +45,18 @@ def respond(ehr: Ehr, request: Request, parts: list[str]) -> Answer:
     if kind is not None and kind not in ehr.persona.types:
         raise Refused(404, Issue("not-supported", f"this server has no resources of type {kind}"))
     has = ehr.persona.system if kind is None else ehr.persona.types[kind]
-    offered = {method: handler for method, (codes, handler) in shape.items() if has.intersection(codes)}
+    offered = {method: (codes, handler) for method, (codes, handler) in shape.items() if has.intersection(codes)}
     if request.method not in offered:
         raise _not_allowed(request.method, kind or "the base", list(offered)) if offered else _not_there(parts)
-    return offered[request.method](ehr, request, *(part for part in parts if part not in ("_history", "_search")))
+    codes, handler = offered[request.method]
+    permit(request, kind, codes[0])
+    return handler(ehr, request, *(part for part in parts if part not in ("_history", "_search")))
+
+
+def _security(ehr: Ehr, base: str) -> Security | None:
+    if ehr.smart.on:
+        return Security("SMART Backend Services: a bearer token by private_key_jwt", token_url(base))
+    return Security("a bearer token, given to you by whoever started this sandbox") if ehr.token is not None else None
 
 
 def _shape(parts: list[str]) -> dict[str, tuple[tuple[str, ...], Handler]] | None:

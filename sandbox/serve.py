@@ -4,11 +4,13 @@ import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
 from sandbox.app import Sandbox, create_app
 from sandbox.journal import Journal
+from sandbox.smart import Smart
 
 THREADS = 64  # as many requests can hang or drip at once while others are answered; a thread that has nothing to do is never started
 KEEPALIVE_S = 75  # longer than a client's pool keeps a connection that it does not use, so that the client is the one that closes it
@@ -26,18 +28,21 @@ def run(
     threads: int = THREADS,
     *,
     tokens: Mapping[str, str] | None = None,
+    smart: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then leave by SystemExit; port 0 takes a free one. Says where it is on standard output.
 
-    Raises PortTaken and InUse, with the port or the directory in their words.
+    Raises PortTaken, InUse and Malformed, with the port, the directory or what is wrong with `smart` in their words.
     """
+    for given in (smart or {}).values():
+        Smart(given)  # as below, what is wrong is said here and not in the worker
     if directory is not None:
         Journal(Path(directory)).close()  # here a directory in use is one sentence, in the worker it would be a traceback
     listening = _listen(host, port)
     taken: int = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"sandbox: http://{shown}:{taken}", flush=True)  # noqa: T201 - whoever started it with port 0 reads where it is
-    _Server(listening.detach(), threads, lambda: create_app(personas, directory, tokens)).run()
+    _Server(listening.detach(), threads, lambda: create_app(personas, directory, tokens, smart)).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -28,6 +28,8 @@ class Request:
         self.method: str = "GET" if self.head else environ["REQUEST_METHOD"]
         self.path: str = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
         self.query_string: str = environ.get("QUERY_STRING", "")
+        self.scopes: tuple[str, ...] | None = None
+        """What its bearer may do; None for everything."""
 
     @property
     def origin(self) -> str:
@@ -72,7 +74,9 @@ class Request:
         kept = {name: value for name, value in self._environ.items() if name in ("wsgi.url_scheme", "HTTP_HOST")}
         named = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in headers.items()}
         where = {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "QUERY_STRING": query}
-        return Request({**kept, **named, **where, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)})
+        part = Request({**kept, **named, **where, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)})
+        part.scopes = self.scopes
+        return part
 
     def prefers(self, name: str) -> str | None:
         """What `Prefer` asks of one thing: `return=minimal`, `handling=strict`."""
