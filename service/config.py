@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mappings.rules import Thresholds
@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(4, gt=0, le=600, description="How long a worker may hold a stream without a sign of life.")
     delivery_days: int = Field(90, ge=1, description="For how many days a delivery that has ended is kept, with what was said in its attempts.")
     metrics: bool = Field(True, description="Whether /metrics is served.")
+    alarm_url: AnyHttpUrl | None = Field(None, description="An https URL that is told, once each, what is parked, stuck or failing at which EHR.")
+    alarm_secret: SecretStr | None = Field(None, description="What alarms are signed with, at least 32 characters.")
+    alarm_stuck_seconds: int = Field(900, ge=1, description="After how long a delivery that still waits is stuck.")
+    alarm_repeat_seconds: int = Field(86_400, ge=0, description="After how long an alarm that still holds is told again; 0 for never.")
     thresholds: dict[str, float | int | list[float]] = Field(
         default_factory=dict, description="The clinic's own figures for the clinical rules, as JSON by name."
     )
@@ -56,7 +60,7 @@ class Settings(BaseSettings):
             raise ValueError("should begin with sqlite:/// or postgresql://")
         return value
 
-    @field_validator("secret")
+    @field_validator("secret", "alarm_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
@@ -70,6 +74,14 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"no thresholds of this name: {', '.join(sorted(unknown))}")
         return value
+
+    @model_validator(mode="after")
+    def _alarms_are_signed_and_encrypted(self) -> "Settings":
+        if self.alarm_url is not None and self.alarm_secret is None:
+            raise ValueError(f"{PREFIX}ALARM_SECRET: is needed with {PREFIX}ALARM_URL")
+        if self.alarm_url is not None and self.alarm_url.scheme != "https" and not self.outbound_private:
+            raise ValueError(f"{PREFIX}ALARM_URL: should begin with https://")
+        return self
 
     def rule_thresholds(self) -> Thresholds:
         return Thresholds(**{name: tuple(v) if isinstance(v, list) else v for name, v in self.thresholds.items()})  # type: ignore[arg-type]

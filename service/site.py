@@ -20,7 +20,7 @@ from service.fhir.routes import BASE as FHIR_BASE
 from service.security import assertions, clients, keys
 from service.security.assertions import InvalidClient
 from service.security.scopes import parse, within
-from service.store import audit, migrate, outbox, reconciliation
+from service.store import alarms, audit, migrate, outbox, reconciliation
 from service.web import Answer, Call, Flavour, Handler, public, unrouted
 from service.wire import encode
 from service.wiring import Service
@@ -121,6 +121,8 @@ def metrics_(call: Call) -> Answer:
         gauges = {("pathway_fhir_deliveries", ehr, state): float(n) for (ehr, state), n in outbox.counts(connection).items()}
         gauges |= {("pathway_fhir_oldest_waiting_seconds", ehr, "waiting"): age for ehr, age in outbox.oldest_waiting(connection, call.now).items()}
         reports = reconciliation.reports(connection)
+        wrong = alarms.conditions(connection, call.now, call.service.settings.alarm_stuck_seconds * alarms.SECOND)
+        gauges |= {("pathway_fhir_alarm", one.target, one.reason): float(one.figure) for one in wrong}
         gauges |= {("pathway_fhir_reconciliation", one.target, verdict): float(n) for one in reports for verdict, n in one.counts.items()}
     return Answer(200, metrics.exposition(gauges), "text/plain; version=0.0.4; charset=utf-8")
 

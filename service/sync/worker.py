@@ -22,6 +22,7 @@ from service.store.clock import micros
 from service.store.streams import Lease
 from service.store.tables import idempotency, jti, token, worker
 from service.sync import ehrs
+from service.sync.alarming import Alarming
 from service.sync.catching_up import CatchingUp
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
@@ -57,6 +58,7 @@ class Worker:
         self._active: dict[int, tuple[Held, Future[int]]] = {}
         self._seen_at, self._pruned_to = 0.0, 0
         self._catching_up = CatchingUp(service, self._stop.is_set)
+        self._alarming = Alarming(service)
         self._lines = threading.local()
         self._all_lines: list[Line] = []
         self.sent = 0
@@ -94,6 +96,7 @@ class Worker:
         self._ended.set()
         keeper.join()
         self._catching_up.end()
+        self._alarming.end()
         for line in self._all_lines:
             line.close()
         self.service.database.write(lambda tx: tx.execute(delete(worker).where(worker.c.id == self.id)))
@@ -213,6 +216,7 @@ class Worker:
                 self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
         if work.catching_up:
             self._catching_up.begin()
+        self._alarming.begin()
         if work.milestone:
             self._pruned_to = self.service.database.write(lambda tx: self._sweep(tx, now))
         if time.monotonic() >= self._seen_at:
