@@ -47,7 +47,7 @@ class Settled:
     next_at: int
     counted: bool
     unsure: bool
-    attempt: dict[str, Any] | None = None  # what is kept of it: at, request, outcome, status, words
+    attempt: dict[str, Any] | None = None  # what is kept of it: at, request, outcome, status, words, heads, bodies
 
 
 class LeaseLost(Exception):
@@ -143,7 +143,7 @@ def _become(tx: Connection, state: str, nums: list[int], now: int) -> set[int]:
 
 
 _SETTLED = {"num": int, "state": str, "reason": str, "next_at": int, "unsure": bool, "counted": int}
-_ATTEMPT = ("delivery", "at", "ended_at", "request", "outcome", "status", "words")
+_ATTEMPT = ("delivery", "at", "ended_at", "request", "outcome", "status", "words", "heads", "bodies")
 
 
 def settle(tx: Connection, one: Lease, settled: Iterable[Settled], now: int) -> None:

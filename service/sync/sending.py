@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from mappings.references import references_in
 from service import metrics
 from service.renderings import text_of, uuid_of
+from service.security.secrets import seal
 from service.store import conflicts, copies, deliveries, levels, reading, streams, targets
 from service.store.clock import micros
 from service.store.conflicts import Sides
@@ -25,6 +26,7 @@ from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.exchanges import bodies, heads
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Unsure, Waits
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest, seen_hash
@@ -142,10 +144,22 @@ def _send(stream: Stream, batch: Batch) -> None:
             batch.settled.append(put_back(owed, stream.now))
             continue
         began = stream.now
+        stream.ehr.heard.clear()
         outcome = _outcome(stream, batch, owed)
-        batch.settled.append(settled(owed, outcome, began, stream.now, stream.rng))
+        batch.settled.append(_logged(stream, settled(owed, outcome, began, stream.now, stream.rng), outcome))
         _count(stream, batch, outcome)
         _note(stream, owed, outcome)
+
+
+def _logged(stream: Stream, one: Settled, outcome: Outcome) -> Settled:
+    """What was said in an attempt goes into its log: heads, and where it failed the bodies, sealed."""
+    if one.attempt is None:
+        return one
+    said = tuple(stream.ehr.heard)
+    kept = {"heads": heads(said)}
+    if said and not isinstance(outcome, Delivered):
+        kept["bodies"] = seal(stream.service.tenant, bodies(said), f"attempt of {one.delivery}")
+    return replace(one, attempt={**one.attempt, **kept})
 
 
 def _moved(stream: Stream, batch: Batch) -> bool:
