@@ -47,7 +47,7 @@ def span_of(element: Any) -> Span | None:
         if isinstance(element, dict) and (element.get("start") or element.get("end")):
             start, end = element.get("start"), element.get("end")
             return span(start)[0] if start else FIRST, span(end)[1] if end else LAST
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # a start may be a number: nothing here looks at the types of elements
         return None
     return None
 

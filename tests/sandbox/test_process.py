@@ -152,10 +152,12 @@ class TestConnections:
 
     def test_an_answer_does_not_wait_for_the_network_to_acknowledge_its_head(self, session: requests.Session) -> None:
         with started(["plain"]) as origin:  # the first connection of all is the one that was slow
-            began = time.perf_counter()
+            took_s = []
             for _ in range(20):
+                began = time.perf_counter()
                 session.get(f"{origin}/fhir/r4/Patient")
-            assert time.perf_counter() - began < 20 * 0.030
+                took_s.append(time.perf_counter() - began)
+            assert sorted(took_s)[5] < 0.030, "a machine that is busy delays some, the network would delay nearly all by 0.040"
             session.close()
 
     def test_more_may_be_open_than_there_are_threads(self, origin: str) -> None:

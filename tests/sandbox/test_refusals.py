@@ -1,7 +1,7 @@
 """What is refused: bodies that are no FHIR, references to nothing, requests that no server here understands."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.personas.persona import CLINIC_TYPES
@@ -150,6 +150,7 @@ top_level = st.sampled_from(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example({"effectivePeriod": {"start": 1}})
 @given(st.dictionaries(top_level, anything, max_size=6))
 def test_no_body_and_no_search_after_it_makes_the_server_fail(plain: Client, about: str, more: Fhir) -> None:
     odd = {"value": "odd"}
