@@ -1,19 +1,49 @@
-"""`python -m sandbox --port 8001 --directory DIR --persona plain --persona epic`."""
+"""`python -m sandbox --port 8001 --directory DIR --persona plain --persona epic`; `--help` tells everything that can be done with it."""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sandbox.besides import BESIDES_FHIR
+from sandbox.faults import KINDS
 from sandbox.journal import InUse
 from sandbox.options import Malformed
 from sandbox.personas import PERSONAS
 from sandbox.serve import THREADS, PortTaken, run
 
+EXAMPLES = """
+curl -X POST -d '{"fault": "status", "status": 429, "retryAfter": "2", "type": "Observation", "times": 3}' localhost:8001/_sandbox/faults
+curl -X POST -d '{"fault": "reset", "when": "after", "method": "POST", "share": 0.5, "seed": 1}' localhost:8001/_sandbox/faults
+curl -X POST -d '{"resourceType": "Patient", "id": "ada", "birthDate": "1980-05-01"}' localhost:8001/_sandbox/epic/seed
+curl -X PATCH -d '{"birthDate": "1981-05-01"}' localhost:8001/_sandbox/records/epic/Patient/ada
+curl -X PUT -d '{"clients": [{"id": "me", "jwksUrl": "http://127.0.0.1:8000/jwks.json"}], "expiresIn": 60}' localhost:8001/_sandbox/epic/smart
+"""
 
-@click.command()
+
+def _told() -> str:
+    """What stands below the options."""
+    parts: dict[str, Sequence[Sequence[str]]] = {
+        "EHRs": [(one.name, one.path, one.title) for one in PERSONAS.values()],
+        "Beside FHIR": list(BESIDES_FHIR),
+        "Faults, each also with persona, method, type, path (a regular expression), times, share and its seed": [
+            (name, kind.words) for name, kind in KINDS.items()
+        ],
+        "By hand": [(line,) for line in EXAMPLES.strip().splitlines()],
+    }
+    # \b keeps click from filling these lines.
+    return "\n\n".join(f"\b\n{head}:\n{_columns(rows)}" for head, rows in parts.items())
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+@click.command(epilog=_told(), context_settings={"max_content_width": 120})
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8001, show_default=True, help="0 takes a free one and says which.")
 @click.option("--persona", "personas", multiple=True, type=click.Choice(list(PERSONAS)), help="An EHR to stand for; again for several.  [default: all]")

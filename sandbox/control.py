@@ -1,14 +1,4 @@
-"""What no EHR has: counts, the last requests, a reset, and the hands of the EHR's own users. For loopback; made-up records only.
-
-| request | what it does |
-| --- | --- |
-| GET / | an index page for people |
-| GET /_sandbox/counts | by persona and type: how many resources now, how many versions ever |
-| GET /_sandbox/log?limit=100 | the last requests to the personas, the newest first, without their bodies |
-| DELETE /_sandbox | empties every persona and the log, and takes every fault away |
-| GET, POST, PUT, DELETE /_sandbox/records/PERSONA/Type[/id...] | what the EHR's own users do, in types that it lets nobody else write |
-| GET, POST, DELETE /_sandbox/faults, DELETE /_sandbox/faults/ID | what goes wrong from now on: `faults/__init__.py` says what can |
-"""
+"""The requests that no EHR has, which `besides.py` lists: counts, the last requests, faults, a reset, and the hands of the EHR's own users."""
 
 from collections import deque
 from collections.abc import Mapping

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sandbox.besides import BESIDES_FHIR
 from sandbox.personas.persona import Persona
 
 STYLE = """
@@ -12,13 +13,6 @@ table { border-collapse: collapse; margin: .5rem 0 2rem } caption { text-align: 
 th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; border-bottom: 1px solid #dfe3e8; vertical-align: top }
 td.number { text-align: right; font-variant-numeric: tabular-nums } code { background: #eef0f3; padding: 0 .25rem }
 """
-OTHERS = (
-    ("GET", "/_sandbox/counts", "by persona and type: how many resources now, how many versions ever"),
-    ("GET", "/_sandbox/log?limit=100", "the last requests, the newest first"),
-    ("GET, POST, DELETE", "/_sandbox/faults", "what goes wrong from now on, how often it has, and the end of it"),
-    ("DELETE", "/_sandbox", "empties everything, and ends every fault"),
-    ("POST, PUT, DELETE", "/_sandbox/records/PERSONA/Type[/id]", "what the EHR's own users do, in types that it lets nobody else write"),
-)
 
 
 def index_page(personas: Sequence[Persona], origin: str, counts: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> str:
@@ -30,7 +24,7 @@ def index_page(personas: Sequence[Persona], origin: str, counts: Mapping[str, An
         f"<style>{STYLE}</style><h1>Sandbox EHRs</h1>"
         "<p>FHIR R4 servers that stand for an EHR. Their records are made up, and they are for this machine alone.</p>"
         + _table("EHRs", ("EHR", "FHIR base", "CapabilityStatement", "resources"), bases)
-        + _table("Besides FHIR", ("method", "path", "what it does"), OTHERS)
+        + _table("Besides FHIR", ("method", "path", "what it does"), BESIDES_FHIR)
         + _table("What they hold", ("EHR", "type", "now", "versions ever"), held)
         + _table("The last requests", ("time", "EHR", "method", "path", "status", "ms", "faults"), asked)
     )

@@ -26,7 +26,7 @@ HEADERS = Option(
 BODY = Option("a text or an object", lambda value: isinstance(value, str | dict))
 
 KINDS: dict[str, Kind] = {
-    "latency": Kind("an answer comes `seconds` later", requests.latency, {"seconds": SECONDS.always()}),
+    "latency": Kind("every answer comes `seconds` later", requests.latency, {"seconds": SECONDS.always()}),
     "status": Kind(
         "`status` is answered, with `retryAfter`, `headers`, `body` and `contentType`; with `after` only once it was carried out",
         requests.status,

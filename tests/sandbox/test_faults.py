@@ -65,8 +65,8 @@ class TestSetting:
         assert set(problems(plain.post(f"{origin}/_sandbox/faults", []))) == {""}
         assert plain.post(f"{origin}/_sandbox/faults", "{").status_code == 400
 
-    def test_each_says_what_it_does(self) -> None:
-        assert all(kind.words for kind in KINDS.values())
+    def test_each_says_what_it_does_and_what_it_can_be_told(self) -> None:
+        assert [(one, option) for one, kind in KINDS.items() for option in kind.options if f"`{option}`" not in kind.words] == []
 
     def test_a_reset_of_the_sandbox_takes_all_away(self, origin: str, plain: Client, faults: Any, fault: SetFault) -> None:
         fault("half")
