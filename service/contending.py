@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
+from service.accepting import Heard, Unfit, accept
 from service.errors import Conflict, NotFound, Unprocessable
+from service.exchange import Act
+from service.incoming import translated
 from service.renderings import instant, text_of
 from service.store import conflicts, copies, deliveries, outbox, reading
 from service.store.conflicts import OPEN, OURS, THEIRS
@@ -26,21 +27,24 @@ def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
         "id": found.num, "ehr": found.ehr, "state": found.state, "at": instant(found.at), "settledAt": instant(found.settled_at) if found.settled_at else None,
         "resource": {"type": found.type, "id": text_of(found.uuid)}, "entity": {"kind": found.kind, "id": found.entity}, "delivery": sides.delivery,
         "elements": [element(name) for name in sides.elements],
+        "problems": [{"path": path or found.type, "problem": problem} for path, problem in sides.problems] or None,
     }  # fmt: skip
     return {name: value for name, value in said.items() if value is not None}
 
 
-def settle(tx: Connection, num: int, keep: str, now: int) -> None:
-    """Settles a conflict: `ours` is sent in the place of what the EHR holds now, `theirs` stands there until we change the same again.
+def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ...]:
+    """Settles a conflict: `ours` is sent in the place of what the EHR holds now; `theirs` stands there, and is taken here as far as it can be.
 
-    Raises NotFound, Conflict where it is settled already, and Unprocessable.
+    Returns the problems, by path, for which theirs is not taken. Raises NotFound, Conflict where it is settled already, and Unprocessable.
     """
+    tx = act.tx
     if keep not in KEPT:
         raise Unprocessable(problems=[("/keep", f"should be {' or '.join(KEPT)}")])
     found = conflicts.one(tx, num)
     if found is None:
         raise NotFound(f"There is no conflict {num}")
     resource = found.sides.resource
+    problems = _taken(act, found) if keep == THEIRS and found.state == OPEN else ()
     copies.lock(tx, found.ehr, [resource])
     [key] = reading.stream_keys(tx, [resource]).values()
     streams = outbox.touch(tx, found.ehr, [key], now)
@@ -48,12 +52,30 @@ def settle(tx: Connection, num: int, keep: str, now: int) -> None:
         raise Conflict(f"Conflict {num} is {found.state if found.state != OPEN else 'settled'} already")
     held = copies.held(tx, found.ehr, [resource]).get(resource)
     assert held is not None, "a conflict is about what an EHR holds"
+    if keep == OURS and held.vanished:
+        copies.forget_vanished(tx, found.ehr, [resource])
+        outbox.owe(tx, found.ehr, {resource: streams[key]}, now, reason="To be there again")
+        return ()
     if keep == OURS:
         copies.hold(tx, [replace(held, remote_version=found.sides.remote_version, seen_hash=None, sent_hash=SETTLED)], now)
         outbox.owe(tx, found.ehr, {resource: streams[key]}, now, reason="Ours is kept")
-        return
+        return ()
+    if held.vanished:
+        return problems
     seen = reading.renderings(tx, [resource], held.level).get(resource)
     version = seen.version if seen is not None else held.version
     copies.hold(tx, [replace(held, remote_version=found.sides.remote_version, seen_hash=None, sent_hash=b"", version=version)], now)
     if found.sides.delivery is not None:
         deliveries.cancel(tx, [found.sides.delivery], now)
+    return problems
+
+
+def _taken(act: Act, found: conflicts.Conflict) -> tuple[tuple[str, str], ...]:
+    """Takes what the EHR says into the record, in the place of what we say. Returns the problems for which it is not."""
+    sides = found.sides
+    if not sides.theirs:
+        return sides.problems
+    [held] = copies.held(act.tx, found.ehr, [sides.resource]).values()
+    head = {"resourceType": found.type, "id": text_of(found.uuid)}
+    outcome = accept(act, Heard(sides.resource, {**translated(act.tx, held, sides.theirs), **head}, {**sides.base, **head}, held.level), over=True)
+    return outcome.problems if isinstance(outcome, Unfit) else ()

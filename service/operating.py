@@ -1,7 +1,7 @@
 """What an operator and an integration engineer see and do, on the command line and over our API: EHRs and deliveries."""
 
-import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,20 +10,25 @@ from sqlalchemy import Connection
 
 from mappings.disclosure import Level
 from mappings.search import PARAMETERS
-from service import disclosing
+from service import attempts, connecting, disclosing
 from service.disclosing import Reader
 from service.errors import Conflict, NotFound, Unprocessable
 from service.renderings import instant, text_of
-from service.security.secrets import seal
-from service.store import catching, copies, deliveries, outbox, targets
+from service.security.scopes import lacking
+from service.store import access, alarms, catching, copies, deliveries, outbox, targets
+from service.store.access import Access
 from service.store.clock import micros
 from service.store.copies import Copy
 from service.store.deliveries import Delivery
 from service.store.reading import numbers, stream_keys
+from service.store.reconciliation import reports
 from service.store.tables import FOREVER
 from service.store.targets import Target
 from service.tenant import Tenant
 
+AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LATELY = 60 * 1_000_000
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -37,25 +42,36 @@ def described(delivery: Delivery, *, words: bool) -> dict[str, Any]:
         "reason": delivery.reason if words else None,
     }  # fmt: skip
     if delivery.log:
-        said["log"] = [
-            {"at": instant(a["at"]), "endedAt": instant(a["ended_at"]) if a["ended_at"] else None, "request": a["request"], "outcome": a["outcome"],
-             "status": a["status"], "words": a["words"] if words else None}
-            for a in delivery.log
-        ]  # fmt: skip
+        said["log"] = [attempts.described(n, kept, words=words) for n, kept in enumerate(delivery.log, 1)]
     return {name: value for name, value in said.items() if value is not None}
 
 
-def ehr(target: Target, counts: dict[tuple[str, str], int], oldest: dict[str, float], progress: tuple[int, int] | None, now: int) -> dict[str, Any]:
-    """An EHR as JSON: what it is, how it is faring, how much is in which state, and how far it is caught up with."""
-    state = "paused" if target.paused else "snoozed" if target.snoozed_until > now else "open"
+def reconciliation(connection: Connection, name: str) -> dict[str, Any]:
+    """What the last reconciliation of an EHR found, in figures. Raises NotFound."""
+    found = reports(connection, name)
+    if not found:
+        raise NotFound(f"There is no EHR {name[:40]} that was reconciled")
+    one = found[0]
+    return {"ehr": one.target, "at": instant(one.at), "seconds": one.seconds, "counts": one.counts, "complete": not one.problems, "problems": one.problems}
+
+
+def age(text: str) -> int | None:
+    """A length of time such as 90s, 10m, 2h or 3d in microseconds, None for what is none."""
+    found = AGE.fullmatch(text)
+    return int(found[1]) * SECONDS[found[2]] * 1_000_000 if found else None
+
+
+def ehr(target: Target, lets_in: Access, progress: tuple[int, int] | None, now: int) -> dict[str, Any]:
+    """An EHR as JSON: what it is, how it is faring, what it does not let us do, and how far it is caught up with."""
+    asked = (target.settings.get("auth") or {}).get("scope", "")
+    lacks = lacking(asked, lets_in.granted, target.types or PARAMETERS) if lets_in.granted is not None else []
+    state = "paused" if target.paused else "snoozed" if target.snoozed_until > now else "degraded" if lacks else "open"
     return {
         "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
         "organisation": target.organisation, "role": target.role, "createPeople": bool(target.settings.get("create_people")),
         "types": sorted(target.types) if target.types else None, "state": state,
         "snoozedUntil": instant(target.snoozed_until) if target.snoozed_until > now else None, "failures": target.failures,
-        "deliveries": {name: n for (of, name), n in sorted(counts.items()) if of == target.id},
-        "oldestWaitingSeconds": round(oldest[target.id], 1) if target.id in oldest else None,
-        "software": (target.capability or {}).get("software"),
+        "problem": lets_in.problem, "lacking": lacks, "software": (target.capability or {}).get("software"),
         **({} if progress is None else {"catchingUp": {"lookedAt": progress[0], "of": progress[1]}}),
     }  # fmt: skip
 
@@ -75,7 +91,21 @@ def one_ehr(connection: Connection, name: str, now: int) -> dict[str, Any]:
 def _described(connection: Connection, found: list[Target], now: int) -> list[dict[str, Any]]:
     counts, oldest = outbox.counts(connection, found[0].id if len(found) == 1 else None), outbox.oldest_waiting(connection, now)
     come_to = {t.id: catching.progress(connection, t.catching_up) for t in found if t.catching_up is not None}
-    return [ehr(target, counts, oldest, come_to.get(target.id), now) for target in found]
+    let_in, lately = access.every(connection), outbox.lately(connection, now - LATELY)
+    return [
+        {**ehr(target, let_in.get(target.id, Access()), come_to.get(target.id), now),
+         "deliveries": {name: n for (of, name), n in sorted(counts.items()) if of == target.id},
+         "oldestWaitingSeconds": round(oldest[target.id], 1) if target.id in oldest else None,
+         "lastMinute": _rate({outcome: n for (of, outcome), n in lately.items() if of == target.id}),
+         "breaker": "open" if target.failures >= alarms.FAILURES and target.snoozed_until > now else "closed"}
+        for target in found
+    ]  # fmt: skip
+
+
+def _rate(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """How many attempts succeeded, and how many did not."""
+    delivered = outcomes.get("delivered", 0)
+    return {"delivered": delivered, "failed": sum(outcomes.values()) - delivered}
 
 
 def catch_up(tx: Connection, name: str) -> None:
@@ -93,10 +123,7 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     check_ehr(found)
     if targets.get(tx, found.id) is not None:
         raise Conflict(f"There is an EHR {found.id} already")
-    settings = dict(found.settings)
-    if token:
-        settings["auth"] = {"type": "bearer", "token": seal(tenant, token, found.id)}
-    made = replace(found, settings=settings, catching_up=None if from_now else catching.START)
+    made = replace(found, settings=connecting.sealed(tenant, found, token), catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
 
@@ -109,28 +136,24 @@ def check_ehr(found: Target) -> None:
         problems.append(("/id", "should be 1 to 40 lower-case letters, digits and hyphens"))
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
         problems.append(("/baseUrl", "should be an http or https URL without credentials, query or fragment"))
-    elif url.scheme == "http" and not (found.settings.get("private") or _loopback(url.hostname)):
+    elif url.scheme == "http" and not (found.settings.get("private") or connecting.loopback(url.hostname)):
         problems.append(("/baseUrl", "should be https: what is sent is a patient's"))
     unknown = sorted((found.types or frozenset()) - PARAMETERS.keys())
     if unknown:
         problems.append(("/types", f"no types that are ever sent: {', '.join(unknown)}"))
     if not Level.C0 <= found.level <= Level.C2:
         problems.append(("/level", "should be C0, C1 or C2: what is C3 is never sent on its own"))
+    problems += connecting.problems(found)
     if problems:
         raise Unprocessable("The EHR cannot be added", problems)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def pause(tx: Connection, name: str, *, paused: bool) -> None:
     if targets.get(tx, name) is None:
         raise NotFound(f"There is no EHR {name}")
     targets.change(tx, name, paused=paused, **({} if paused else {"snoozed_until": 0, "failures": 0}))
+    if not paused:
+        access.resume(tx, name)
 
 
 LINKED = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}

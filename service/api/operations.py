@@ -1,12 +1,13 @@
 """Deliveries and EHRs over our API, for the integration engineer and the operator."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
 from mappings.disclosure import Level
-from service import operating
+from service import attempts, operating
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
 from service.errors import Conflict, Malformed, NotFound
@@ -16,11 +17,13 @@ from service.store.deliveries import Delivery, Filter
 from service.web import Answer, Call, whole
 from service.wire import encode
 
-GIVEN = ("ehr", "state", "type", "patient", "reason", "before", "limit")
+CHOSEN = ("ehr", "state", "type", "patient", "reason", "olderThan")
+GIVEN = (*CHOSEN, "before", "limit")
+STUCK = (outbox.PARKED, outbox.UNSUPPORTED)
 
 
 def listed(call: Call) -> Answer:
-    """GET /api/v1/deliveries?ehr=&state=&type=&patient=&reason=&before=&limit="""
+    """GET /api/v1/deliveries?ehr=&state=&type=&patient=&reason=&olderThan=&before=&limit="""
     require_operator(call.who)
     wanted = dict(call.request.args.items())
     with call.service.database.reading() as connection:
@@ -51,6 +54,21 @@ def one(call: Call) -> Answer:
         return Answer(200, encode(_described(call, connection, found)), JSON)
 
 
+def attempt(call: Call) -> Answer:
+    """GET /api/v1/deliveries/{number}/attempts/{attempt}: with the bodies of its calls, for who sees all of the patient"""
+    require_operator(call.who)
+    with call.service.database.reading() as connection:
+        number, wanted = _number(call), whole(call.args["attempt"], 1, 2**31)
+        found = deliveries.one(connection, number)
+        if found is None or wanted is None or wanted > len(found.log):
+            raise NotFound(f"There is no attempt {call.args['attempt'][:20]} of a delivery {number}")
+        kept = found.log[wanted - 1]
+        if not envelope.sees(call, connection, found.patient):
+            return Answer(200, encode(attempts.described(wanted, kept, words=False)), JSON)
+    call.patient, call.level = found.patient, int(Level.C3)
+    return Answer(200, encode(attempts.with_bodies(call.service.tenant, number, wanted, kept)), JSON)
+
+
 def replay(call: Call) -> Answer:
     """POST /api/v1/deliveries/{number}/replay: owed again, at its current content"""
     return _changed(call, "replay")
@@ -78,6 +96,47 @@ def _changed(call: Call, action: str) -> Answer:
 
     found = call.service.database.write(work)
     call.audited = True
+    return Answer(200, encode(found), JSON)
+
+
+def replay_all(call: Call) -> Answer:
+    """POST /api/v1/deliveries/replay?ehr=&state=&type=&patient=&reason=&olderThan=&limit="""
+    return _changed_all(call, "replay")
+
+
+def cancel_all(call: Call) -> Answer:
+    """POST /api/v1/deliveries/cancel?ehr=&state=&type=&patient=&reason=&olderThan=&limit="""
+    return _changed_all(call, "cancel")
+
+
+def _changed_all(call: Call, action: str) -> Answer:
+    """Replays or cancels what is chosen: of what is parked or unsupported, if no state is given. So many at a time."""
+    require_operator(call.who)
+    given = dict(call.request.args.items())
+    if not set(given) & set(CHOSEN):
+        raise Malformed("The query cannot be carried out", [(CHOSEN[0], f"is needed, or another of {', '.join(CHOSEN[1:])}")])
+    if "before" in given:
+        raise Malformed("The query cannot be carried out", [("before", "is not offered here")])
+    with call.service.database.reading() as connection:
+        wanted = _filter(call, connection, {"limit": str(call.service.settings.page_limit), **given})
+        found = deliveries.listed(connection, replace(wanted, states=wanted.states or STUCK))
+
+    def work(tx: Connection) -> list[int]:
+        done = (deliveries.replay if action == "replay" else deliveries.cancel)(tx, [one.num for one in found], call.now)
+        call.detail = f"{len(done)} deliveries"
+        audit.record(tx, [call.event(f"{action} deliveries", 200)])
+        return done
+
+    done = call.service.database.write(work)
+    call.audited = True
+    return Answer(200, encode({"numbers": sorted(done), "more": len(found) == wanted.limit}), JSON)
+
+
+def reconciliation(call: Call) -> Answer:
+    """GET /api/v1/ehrs/{name}/reconciliation: what the last one found, in figures"""
+    require_operator(call.who)
+    with call.service.database.reading() as connection:
+        found = operating.reconciliation(connection, call.args["name"])
     return Answer(200, encode(found), JSON)
 
 
@@ -128,6 +187,11 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
     for name, most in (("limit", call.service.settings.page_limit), ("before", 2**53)):
         if name in given and whole(given[name], 1, most) is None:
             problems.append((name, f"should be from 1 to {most}"))
+    owed_before = None
+    if "olderThan" in given:
+        age = operating.age(given["olderThan"])
+        owed_before = call.now - (age or 0)
+        problems += [("olderThan", "should be a number and s, m, h or d, such as 10m")] if age is None else []
     if "reason" in given and call.who.level < Level.C3:
         problems.append(("reason", "is for a client of level C3, who may read what is looked for here"))
     if problems:
@@ -138,7 +202,7 @@ def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter
     limit = int(given.get("limit", call.service.settings.page_size))
     before = int(given["before"]) if "before" in given else None
     withheld = levels.below(call.who.reader, int(Level.C3), call.now) if "reason" in given else None
-    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit, withheld)
+    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit, withheld, owed_before)
 
 
 def _page(call: Call, found: list[Delivery], given: dict[str, str], items: list[dict[str, Any]]) -> Answer:

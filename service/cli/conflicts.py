@@ -5,6 +5,7 @@ import click
 from service import contending
 from service.cli import show
 from service.cli.wired import now, wired
+from service.exchange import Act
 from service.store import conflicts as store
 
 COLUMNS = {"id": "No.", "ehr": "EHR", "state": "State", "resource.type entity.kind entity.id": "Resource of record", "said": "Elements"}
@@ -53,7 +54,9 @@ def settle(numbers: tuple[int, ...], keep: str) -> None:
     """Settle conflicts."""
     with wired() as service:
         for number in numbers:
-            service.database.write(lambda tx, number=number: contending.settle(tx, number, keep, now(service)))  # type: ignore[misc]
+            problems = service.database.write(lambda tx, number=number: contending.settle(Act(service.tenant, tx, "operator"), number, keep, now(service)))  # type: ignore[misc]
+            for path, problem in problems:
+                click.echo(f"{number} stands there and is not taken here: {path} {problem}", err=True)
     show.done(f"{len(numbers)} settled: {keep} kept.", numbers=list(numbers), keep=keep)
 
 

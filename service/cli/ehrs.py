@@ -7,7 +7,7 @@ import click
 
 from mappings.disclosure import Level
 from service import operating
-from service.cli import show
+from service.cli import show, watching
 from service.cli.wired import now, wired
 from service.security.secrets import seal
 from service.store import targets
@@ -52,7 +52,7 @@ def add(name: str, base_url: str, level: str, types: str | None, token: str | No
 
 
 def _asked(service: Service, target: Target) -> Abilities:
-    talk, line = ehrs.rest(service.tenant, service.settings, target)
+    talk, line = ehrs.rest(service, target)
     try:
         return abilities(talk.statement())
     except (NotReached, Interrupted, ValueError) as error:
@@ -67,12 +67,18 @@ def _summary(able: Abilities) -> str:
 
 
 @ehr.command("list")
-def list_() -> None:
+@watching.watch
+def list_(watch: bool) -> None:
     """Show all EHRs with their backlog and how they are faring."""
-    with wired() as service, service.database.reading() as connection:
+    with wired() as service:
+        watching.shown(lambda: _list(service), again=watch)
+
+
+def _list(service: Service) -> None:
+    with service.database.reading() as connection:
         found = operating.ehrs(connection, now(service))
-    show.rows(found, {"id": "EHR", "baseUrl": "Base URL", "level": "Level", "state": "State", "deliveries": "Deliveries", "oldestWaitingSeconds": "Oldest (s)",
-                       "catchingUp": "Catching up"})
+    show.rows(found, {"id level baseUrl": "EHR", "state": "State", "breaker": "Breaker", "deliveries": "Deliveries", "lastMinute": "Last minute",
+                      "oldestWaitingSeconds": "Oldest (s)", "catchingUp": "Catching up"})
 
 
 @ehr.command()
@@ -87,7 +93,7 @@ def test(name: str) -> None:
         if target is None:
             raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
         able = _asked(service, target)
-        talk, line = ehrs.rest(service.tenant, service.settings, target)
+        talk, line = ehrs.rest(service, target)
         kept = ehrs.essential(talk.statement())
         line.close()
         service.database.write(lambda tx: targets.change(tx, name, capability=kept, capability_at=now(service)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from service.cli import clients, conflicts, data, deliveries, demo, ehrs, keys, people, reconcile, running
+from service.cli import clients, conflicts, data, deliveries, demo, ehrs, keys, people, planned, pulls, reconcile, running
 from service.cli.show import FAILED, NOT_FOUND, REFUSED, WRONG_USE, Failure
 from service.config import WrongSetting
 from service.errors import NotFound, ServiceError, as_service_error
@@ -23,7 +23,7 @@ def commands(json: bool) -> None:
     """
 
 
-for group in (running, demo, data, ehrs, deliveries, clients, people, keys, reconcile, conflicts):
+for group in (running, demo, data, ehrs, deliveries, clients, people, keys, reconcile, conflicts, pulls, planned):
     for command in group.COMMANDS:
         commands.add_command(command)
 

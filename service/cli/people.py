@@ -31,7 +31,7 @@ def match(name: str, resources: tuple[str, ...]) -> None:
                 raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
             wanted = [(said, operating.linked(service.tenant, connection, name, said)) for said in resources] or planning.unmatched(connection, name)
             asked = [(said, planning.seen_by(connection, target, num, now(service))) for said, num in wanted]
-        talk, line = ehrs.rest(service.tenant, service.settings, target)
+        talk, line = ehrs.rest(service, target)
         try:
             able = ehrs.able(service, target, talk, now(service))
             found = [(said, talk.candidates(body, able)) for said, body in asked if body is not None]

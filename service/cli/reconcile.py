@@ -66,7 +66,7 @@ def _reconciling(service: Service, name: str, *, repair: bool, rate: float | Non
         target = targets.get(connection, name)
     if target is None:
         raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
-    talk, line = ehrs.rest(service.tenant, service.settings, target)
+    talk, line = ehrs.rest(service, target)
     try:
         yield Reconciling(service, target, Looking(service, target, talk, each=1 / rate if rate else 0.0), _able(service, target, talk), repair)
     except NotAnswering as error:

@@ -1,7 +1,9 @@
 """How commands show what they found: tables and words on a terminal, a JSON object a line everywhere else and with --json."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from service.wire import encode
 OK, FAILED, WRONG_USE, NOT_FOUND, REFUSED, NOT_WELL = 0, 1, 2, 3, 4, 5  # exit codes
 SHORT = 16  # characters: the longest state, the name of an EHR as a rule
 console = Console(highlight=False)
+_draw: ContextVar[Callable[[Table], None]] = ContextVar("draw", default=console.print)
 
 
 class Failure(click.ClickException):
@@ -28,6 +31,16 @@ def as_json() -> bool:
     context = click.get_current_context(silent=True)
     asked = bool(context and context.find_root().params.get("json"))
     return asked or not sys.stdout.isatty()
+
+
+@contextmanager
+def drawn_by(draw: Callable[[Table], None]) -> Iterator[None]:
+    """Has tables drawn in another way than one below the other."""
+    before = _draw.set(draw)
+    try:
+        yield
+    finally:
+        _draw.reset(before)
 
 
 def rows(found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], title: str | None = None) -> None:
@@ -47,7 +60,7 @@ def table(found: Sequence[Mapping[str, Any]], columns: Mapping[str, str], title:
         shown.add_column(heading, overflow="fold", no_wrap=all(len(row[n]) <= SHORT for row in cells))
     for texts in cells:
         shown.add_row(*map(escape, texts))
-    console.print(shown)
+    _draw.get()(shown)
 
 
 def one(found: Mapping[str, Any]) -> None:

@@ -41,10 +41,18 @@ SAID: dict[str, dict[str, Any]] = {
     },
     "list deliveries": _operated("deliveries", "listDeliveries", "List deliveries, the newest first", "DeliveryPage", p.DELIVERIES, 404, own=(400,)),
     "get delivery": _operated("deliveries", "getDelivery", "Read a delivery with the log of its attempts", "Delivery", (p.NUMBER,), 404),
+    "get attempt": _operated("deliveries", "getAttempt", "Read an attempt with what is kept of its calls", "Attempt", (p.NUMBER, p.ATTEMPT), 404),
+    "replay deliveries": _operated(
+        "deliveries", "replayDeliveries", "Owe again what is parked or unsupported, as far as it is chosen", "Changed", p.CHANGED, 404, own=(400,)
+    ),
+    "cancel deliveries": _operated(
+        "deliveries", "cancelDeliveries", "Give up what is parked or unsupported, as far as it is chosen", "Changed", p.CHANGED, 404, own=(400,)
+    ),
     "replay delivery": _operated("deliveries", "replayDelivery", "Owe a resource again, at its current content", "Delivery", (p.NUMBER,), 404, 409),
     "cancel delivery": _operated("deliveries", "cancelDelivery", "Give up a delivery", "Delivery", (p.NUMBER,), 404, 409),
     "list ehrs": _operated("ehrs", "listEhrs", "List the EHRs and how they are faring", "EhrList", ()),
     "get ehr": _operated("ehrs", "getEhr", "Read an EHR and how it is faring", "Ehr", (p.NAME,), 404),
+    "get reconciliation": _operated("ehrs", "getReconciliation", "Read what the last reconciliation of an EHR found", "Reconciliation", (p.NAME,), 404),
     "pause ehr": _operated("ehrs", "pauseEhr", "Send an EHR nothing for the time being", "Ehr", (p.NAME,), 404),
     "resume ehr": _operated("ehrs", "resumeEhr", "Send an EHR what it is owed again", "Ehr", (p.NAME,), 404),
 }  # fmt: skip

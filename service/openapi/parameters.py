@@ -26,6 +26,7 @@ def in_header(name: str, schema: Schema) -> Schema:
 KEY = in_path("id", text("The clinic's own key of the record.", pattern="^[A-Za-z0-9][A-Za-z0-9._:~-]{0,63}$"))
 ITEM = in_path("item", text("The item's id, unique in its record.", pattern="^[A-Za-z0-9][A-Za-z0-9._:~-]{0,63}$"))
 NUMBER = in_path("number", number("The delivery's number.", minimum=1))
+ATTEMPT = in_path("attempt", number("The attempt's number, from 1.", minimum=1))
 NAME = in_path("name", text("The EHR's name.", pattern="^[a-z0-9][a-z0-9-]{0,39}$"))
 KIND = in_path("kind", text("The name of a kind, in the singular."))
 RESOURCE_ID = in_path("id", text("The id of the resource.", format="uuid"))
@@ -50,12 +51,17 @@ LIST = (
 )
 PATIENT = in_query("patient", text("Only what is about this patient, by the clinic's own key."))
 ONE_STATE = f"({'|'.join(STATES)})"
-DELIVERIES = (
+CHOSEN = (
     in_query("ehr", text("Only those to this EHR.")),
     in_query("state", text(f"Only those in one of these states, parted by commas: {', '.join(STATES)}.", pattern=f"^{ONE_STATE}(,{ONE_STATE})*$")),
     in_query("type", text("Only those of this FHIR type.")),
     PATIENT,
     in_query("reason", text("Only those whose reason has these words.")),
+    in_query("olderThan", text("Only those that are owed for longer than this, such as 90s, 10m, 2h or 3d.", pattern="^[0-9]{1,6}[smhd]$")),
+)
+CHANGED = (*CHOSEN, in_query("limit", number("The most deliveries that are changed.", minimum=1, maximum=500)))
+DELIVERIES = (
+    *CHOSEN,
     in_query("before", number("Only those with a smaller number: for the next page.", minimum=1, maximum=2**53)),
     in_query("limit", number("The most deliveries of a page.", minimum=1, maximum=500)),
 )

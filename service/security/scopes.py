@@ -61,3 +61,31 @@ def within(asked: Scopes, allowed: Scopes) -> Scopes:
             if both:
                 granted[type_] = granted.get(type_, frozenset()) | both
     return Scopes(granted, asked.operates and allowed.operates)
+
+
+def lacking(asked: str, granted: str, types: Iterable[str]) -> list[str]:
+    """What was asked for, of these types, and not granted, as scopes. Words that are none of SMART's are granted as they are or not at all."""
+    every, given = sorted(types), _known(granted)
+    found: dict[str, str] = {}
+    for type_, letters in sorted(_known(asked).granted.items()):
+        left = {one: "".join(c for c in LETTERS if c in letters and not given.allow(one, c)) for one in (every if type_ == "*" else [type_])}
+        if type_ == "*" and every and len(set(left.values())) == 1:
+            left = {"*": left[every[0]]}  # of all alike
+        found |= {one: _together(found.get(one, ""), said) for one, said in left.items()}
+    others = [word for word in asked.split() if not _is_scope(word) and word not in granted.split()]
+    return [*(f"system/{type_}.{letters}" for type_, letters in sorted(found.items()) if letters), *others]
+
+
+def _together(one: str, other: str) -> str:
+    return "".join(c for c in LETTERS if c in one or c in other)
+
+
+def _known(text: str) -> Scopes:
+    return parse(" ".join(word for word in text.split() if _is_scope(word)))
+
+
+def _is_scope(word: str) -> bool:
+    try:
+        return bool(parse(word).granted)
+    except ValueError:
+        return False

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from service.store.tables import access
 
@@ -31,5 +31,6 @@ def note(tx: Connection, target: str, found: Access, now: int) -> None:
         tx.execute(insert(access).values(target=target, **values))
 
 
-def forget(tx: Connection, target: str) -> None:
-    tx.execute(delete(access).where(access.c.target == target))
+def resume(tx: Connection, target: str) -> None:
+    """What kept us out so far counts no more; it is shown until we are let in."""
+    tx.execute(update(access).where(access.c.target == target).values(failures=0))

@@ -26,6 +26,7 @@ class Sides:
     theirs: Json
     remote_version: str | None
     delivery: int | None = None
+    problems: tuple[tuple[str, str], ...] = ()  # (path, problem) of what cannot be taken, whoever is right
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
     tx.execute(insert(conflict).values(
         target=target, resource=sides.resource, delivery=sides.delivery, state=OPEN, at=now, elements=encode(list(sides.elements)).decode(),
         base=encode(sides.base), ours=encode(sides.ours), theirs=encode(sides.theirs), remote_version=sides.remote_version,
+        problems=encode([list(one) for one in sides.problems]).decode() if sides.problems else None,
     ))  # fmt: skip
 
 
@@ -84,10 +86,12 @@ def one(connection: Connection, num: int) -> Conflict | None:
 
 def _query() -> Select[Any]:
     c, r, e = conflict.c, resource.c, entity.c
-    columns = (c.num, c.target, c.state, c.at, c.settled_at, c.resource, c.delivery, c.elements, c.base, c.ours, c.theirs, c.remote_version)
+    columns = (c.num, c.target, c.state, c.at, c.settled_at, c.resource, c.delivery, c.elements, c.base, c.ours, c.theirs, c.remote_version, c.problems)
     return select(*columns, r.type, r.uuid, r.patient, e.kind, e.id).join(resource, r.num == c.resource).join(entity, e.num == r.owner)
 
 
 def _conflict(row: Any) -> Conflict:
-    sides = Sides(row.resource, tuple(read(row.elements.encode())), read(row.base), read(row.ours), read(row.theirs), row.remote_version, row.delivery)
+    problems = tuple((path, problem) for path, problem in read(row.problems.encode())) if row.problems else ()
+    bodies = read(row.base), read(row.ours), read(row.theirs)
+    sides = Sides(row.resource, tuple(read(row.elements.encode())), *bodies, row.remote_version, row.delivery, problems)
     return Conflict(row.num, row.target, row.state, row.at, row.settled_at, row.type, bytes(row.uuid), row.kind, row.id, row.patient, sides)

@@ -51,6 +51,26 @@ def held(connection: Connection, target: str, found: Iterable[int]) -> dict[int,
     return copies
 
 
+def of_type(connection: Connection, target: str, type_: str, after: int, limit: int) -> list[tuple[Copy, int]]:
+    """(copy, when it was noted) of a type that a target was sent, in the order of the resources after one."""
+    columns = ", ".join(f"c.{name}" for name in _COLUMNS)
+    sql = (
+        f"SELECT {columns}, c.at FROM copy c JOIN resource r ON r.num = c.resource WHERE c.target = : AND r.type = : AND c.resource > : "
+        "AND c.remote_id IS NOT NULL AND c.version <> '' ORDER BY c.resource LIMIT :"
+    )
+    return [(Copy(*row[:-1]), row[-1]) for row in run(connection, sql, (target, type_, after, limit))]
+
+
+def there(connection: Connection, target: str, remote_ids: Iterable[str]) -> list[tuple[Copy, str, bytes, int]]:
+    """(copy, type, uuid, when it was noted) of what a target holds under these ids, of whatever type."""
+    columns, found = ", ".join(f"c.{name}" for name in _COLUMNS), list[tuple[Copy, str, bytes, int]]()
+    for some in chunks(sorted(set(remote_ids))):
+        chunk = padded(some)
+        sql = f"SELECT {columns}, r.type, r.uuid, c.at FROM copy c JOIN resource r ON r.num = c.resource WHERE c.target = : AND c.remote_id IN ({marks(chunk)})"
+        found += [(Copy(*row[:-3]), row[-3], bytes(row[-2]), row[-1]) for row in run(connection, sql, (target, *chunk))]
+    return found
+
+
 def of_stream(connection: Connection, target: str, key: int) -> list[int]:
     """The resources of a stream that a target holds."""
     whose = "r.patient = :" if key > 0 else "r.num = :"

@@ -16,7 +16,7 @@ OPEN = (WAITING, PARKED, UNSUPPORTED)
 
 @dataclass(frozen=True)
 class Filter:
-    """Which deliveries: by EHR, state, type, patient (number) or owner (number). Newest first, after `before`."""
+    """Which deliveries: by EHR, state, type, patient (number) or owner (number), or owed before a time. Newest first, after `before`."""
 
     ehr: str | None = None
     states: tuple[str, ...] = ()
@@ -27,6 +27,7 @@ class Filter:
     before: int | None = None
     limit: int = 50
     withheld: Select[tuple[int]] | None = None  # patients whose deliveries are left out
+    owed_before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def listed(connection: Connection, wanted: Filter) -> list[Delivery]:
         query = query.where(r.patient.is_(None) | r.patient.not_in(wanted.withheld))
     if wanted.before is not None:
         query = query.where(d.num < wanted.before)
+    if wanted.owed_before is not None:
+        query = query.where(d.created_at <= wanted.owed_before)
     return [_delivery(row) for row in connection.execute(query)]
 
 
@@ -74,7 +77,7 @@ def one(connection: Connection, num: int) -> Delivery | None:
     if row is None:
         return None
     a = attempt.c
-    attempts = select(a.at, a.ended_at, a.request, a.outcome, a.status, a.words).where(a.delivery == num).order_by(a.num)
+    attempts = select(a.at, a.ended_at, a.request, a.outcome, a.status, a.words, a.heads, a.bodies).where(a.delivery == num).order_by(a.num)
     log = [dict(r._mapping) for r in connection.execute(attempts)]
     return _delivery(row, log)
 
@@ -99,15 +102,14 @@ def _delivery(row: Any, log: list[dict[str, Any]] | None = None) -> Delivery:
 def replay(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
     """Owes again what is parked, unsupported or cancelled: the current content, in a new delivery linked to the old. Returns those replayed."""
     d = delivery.c
-    done = []
     rows = tx.execute(select(d.num, d.target, d.resource).where(d.num.in_(list(nums)), d.state.in_((PARKED, UNSUPPORTED, CANCELLED))).order_by(d.num)).all()
-    for row in rows:
-        copies.forget_vanished(tx, row.target, [row.resource])
-        [key] = stream_keys(tx, [row.resource]).values()
-        stream = touch(tx, row.target, [key], now)[key]
-        owe(tx, row.target, {row.resource: stream}, now, reason="Replayed", replays=row.num)
-        done.append(row.num)
-    return done
+    for name in sorted({row.target for row in rows}):
+        replays = {row.resource: row.num for row in rows if row.target == name}
+        copies.forget_vanished(tx, name, sorted(replays))
+        keys = stream_keys(tx, sorted(replays))
+        streams = touch(tx, name, set(keys.values()), now)
+        owe(tx, name, {one: streams[key] for one, key in keys.items()}, now, reason="Replayed", replays=replays)
+    return [row.num for row in rows]
 
 
 def cancel(tx: Connection, nums: Iterable[int], now: int) -> list[int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from service.store.catching import catching_up
+from service.store.cursors import next_due
 from service.store.reading import latest_seq
 from service.store.sql import run
 from service.store.tables import audit, milestone, search_text, search_value, timer, worker
@@ -18,14 +19,15 @@ class Work:
     unsealed: bool
     milestone: bool
     catching_up: bool
+    pulls: bool
 
 
 def due(connection: Connection, now: int, _page_seconds: int) -> Work:
-    """What there is to do, told by four lookups."""
+    """What there is to do, told by five lookups."""
     timers = connection.execute(select(timer.c.at).where(timer.c.at <= now).limit(1)).first() is not None
     unsealed = connection.execute(select(audit.c.num).where(audit.c.chain.is_(None)).limit(1)).first() is not None
     last = connection.execute(select(func.max(milestone.c.at))).scalar_one_or_none()
-    return Work(timers, unsealed, last is None or now - last >= MINUTE, bool(catching_up(connection)))
+    return Work(timers, unsealed, last is None or now - last >= MINUTE, bool(catching_up(connection)), next_due(connection, now) is not None)
 
 
 def sweep(tx: Connection, now: int, page_seconds: int) -> None:

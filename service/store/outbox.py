@@ -15,6 +15,7 @@ WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED = (
     "waiting", "sending", "delivered", "superseded", "unsupported", "parked", "cancelled",
 )  # fmt: skip
 STATES = (WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED)
+LATEST = 20_000  # attempts
 REPLACED = (WAITING, PARKED, UNSUPPORTED)  # what a newer version of the same resource takes the place of
 
 
@@ -26,10 +27,13 @@ def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[in
     return dict(insert_many(tx, stream, ("target", "key", "ready_at", "lease_until", "epoch"), values, more))
 
 
-def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: int | None = None, unsure: bool = False) -> None:
+def owe(
+    tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, reason: str = "", replays: Mapping[int, int] | None = None, unsure: bool = False
+) -> None:
     """Owes resources (number -> stream) to a target: one waiting delivery each, which takes the place of what was waiting.
 
     What may be there already is still looked for first, unless it is replayed: then somebody has looked. `unsure` says that all may be.
+    `replays` are the deliveries (by resource) in whose place these are owed.
     """
     columns = ("target", "stream", "resource", "state", "reason", "unsure", "attempts", "next_at", "created_at", "changed_at", "replays")
     for some in chunks(sorted(stream_of)):
@@ -41,7 +45,7 @@ def owe(tx: Connection, target: str, stream_of: Mapping[int, int], now: int, *, 
         replaced = run(tx, sql, (SUPERSEDED, now, target, *chunk, *REPLACED))
         look = set(some) if unsure else {resource for resource, was_unsure in replaced if was_unsure} if replays is None else set()
         insert_many(tx, delivery, columns, [
-            (target, stream_of[resource], resource, WAITING, reason, resource in look, 0, now, now, now, replays) for resource in some
+            (target, stream_of[resource], resource, WAITING, reason, resource in look, 0, now, now, now, (replays or {}).get(resource)) for resource in some
         ])  # fmt: skip
 
 
@@ -51,6 +55,13 @@ def counts(connection: Connection, target: str | None = None) -> dict[tuple[str,
     if target is not None:
         query = query.where(delivery.c.target == target)
     return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def lately(connection: Connection, since: int) -> dict[tuple[str, str], int]:
+    """How many attempts had which outcome since a time: (target, outcome) -> count. It looks back at so many at most, whatever there is."""
+    latest = "SELECT delivery, outcome, ended_at FROM attempt ORDER BY num DESC LIMIT :"
+    sql = f"SELECT d.target, a.outcome, COUNT(*) FROM ({latest}) AS a JOIN delivery d ON d.num = a.delivery WHERE a.ended_at > : GROUP BY d.target, a.outcome"
+    return {(target, outcome): n for target, outcome, n in run(connection, sql, (LATEST, since))}
 
 
 def oldest_waiting(connection: Connection, now: int) -> dict[str, float]:

@@ -197,6 +197,16 @@ def _fence(tx: Connection, one: Lease) -> None:
         raise LeaseLost(f"stream {one.stream}")
 
 
+def waiting(connection: Connection, target_id: str, key: int | None = None) -> list[tuple[int, int]]:
+    """(number, key) of the streams of a target in which something waits, in the order in which they would be leased."""
+    which, values = ("AND s.key = :", (key,)) if key is not None else ("", ())
+    sql = (
+        f"SELECT s.num, s.key FROM stream s WHERE s.target = : {which} AND EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.num AND d.state = :) "
+        "ORDER BY s.ready_at, s.num"
+    )
+    return [(row[0], row[1]) for row in run(connection, sql, (target_id, *values, WAITING))]
+
+
 def any_due(connection: Connection, now: int) -> bool:
     """Whether a stream is due at all, by a look that takes no lock."""
     s, t = stream.c, target.c

@@ -253,6 +253,7 @@ copy = _clustered(
     Column("seen_hash", LargeBinary, nullable=True),
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("target", "resource"),
+    Index("copy_there", "target", "remote_id"),
 )
 
 unresolved = _clustered(
@@ -332,6 +333,7 @@ conflict = Table(
     Column("ours", LargeBinary, nullable=False),
     Column("theirs", LargeBinary, nullable=False),
     Column("remote_version", Text, nullable=True),
+    Column("problems", Text, nullable=True),  # JSON: (path, problem) of what cannot be taken
     Index("conflict_of_resource", "target", "resource"),
     Index("conflict_in_state", "state", "num"),
 )
@@ -347,6 +349,29 @@ alarm = Table(
     Column("told_at", BigInteger, nullable=True),
     Column("well_at", BigInteger, nullable=True),  # since when it is not so any more
     PrimaryKeyConstraint("target", "reason"),
+)
+
+cursor = Table(
+    "cursor", metadata,  # how far the pull of a type from a target has come
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at", Text, nullable=True),  # the target's own time of the last change that was seen
+    Column("next_at", BigInteger, nullable=False),
+    Column("every", BigInteger, nullable=False),
+    Column("compared_at", BigInteger, nullable=True),  # when each copy was read the last time
+    Column("pulled_at", BigInteger, nullable=True),
+    Column("held", Text, nullable=True),  # why it does not go on
+    PrimaryKeyConstraint("target", "type"),
+)
+
+heard = Table(
+    "heard", metadata,  # changes that came in from a target within the hour
+    Column("num", Num, primary_key=True),
+    Column("target", Text, ForeignKey("target.id"), nullable=False),
+    Column("resource", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of what the target said
+    Index("heard_of_resource", "target", "resource", "at"),
 )
 
 timer = _clustered(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, update
 
 from service.store import clock
 from service.store.sql import run
-from service.store.tables import target
+from service.store.tables import FOREVER, THERE, target
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ def asked(tx: Connection) -> tuple[list[Target], int]:
 def get(connection: Connection, id: str) -> Target | None:
     rows = run(connection, f"SELECT {_COLUMNS}, capability FROM target WHERE id = : AND removed_at IS NULL", (id,))
     return _target(rows[0]) if rows else None
+
+
+def seen(connection: Connection, level: int) -> list[tuple[str, int]]:
+    """(type, how many) of the resources that a level sees where no consent says otherwise."""
+    sql = (
+        f"SELECT r.type, COUNT(*) FROM resource r JOIN rendering g ON g.resource = r.num WHERE g.to_seq = {FOREVER} AND g.lo <= : AND g.hi >= : "
+        "AND g.state = : GROUP BY r.type ORDER BY r.type"
+    )
+    return [(row[0], row[1]) for row in run(connection, sql, (level, level, THERE))]
 
 
 def add(tx: Connection, found: Target, now: int) -> None:

@@ -91,12 +91,13 @@ def abilities(statement: Mapping[str, Any]) -> Abilities:
     for rest in objects(statement.get("rest")):
         if rest.get("mode") != "client":
             system |= {str(i.get("code")) for i in objects(rest.get("interaction"))}
+        common = frozenset(str(p.get("name")) for p in objects(rest.get("searchParam")))
         for found in objects(rest.get("resource")) if rest.get("mode") != "client" else []:
             type_ = str(found.get("type"))
             interactions[type_] = frozenset(str(i.get("code")) for i in objects(found.get("interaction")))
             if found.get("conditionalCreate") is True:
                 conditional.add(type_)
-            searched[type_] = frozenset(str(p.get("name")) for p in objects(found.get("searchParam")))
+            searched[type_] = common | frozenset(str(p.get("name")) for p in objects(found.get("searchParam")))
             if found.get("versioning") in ("versioned", "versioned-update"):
                 versioned.add(type_)
     return Abilities(interactions, frozenset(conditional), searched, frozenset(versioned), frozenset(system))

@@ -2,34 +2,37 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from service.config import Settings
-from service.security.secrets import open_sealed
+from service import connecting
+from service.manners import ANSWERS, FHIR_JSON, Manner
 from service.store import targets
 from service.store.targets import Target
+from service.sync.access import Access
+from service.sync.auth import line_to
 from service.sync.deliver import Abilities, abilities
+from service.sync.door import Carries, Door, LetsIn
 from service.sync.outcomes import objects
 from service.sync.targets.rest import Rest
 from service.sync.transport import Interrupted, Line, NotReached
-from service.tenant import Tenant
+from service.tenant import derived
 from service.wiring import Service
 
 STATEMENT_GOOD_FOR = 3600 * 1_000_000
 
 
-def rest(tenant: Tenant, settings: Settings, target: Target) -> tuple[Rest, Line]:
-    """A way to an EHR, for one thread."""
-    private = settings.outbound_private or bool(target.settings.get("private"))
-    line = Line(private=private, seconds=settings.send_seconds)
-    return Rest(target.base_url, line, lambda: authorization(tenant, target), restored=tenant.restores > 0), line
+def rest(service: Service, target: Target, lets_in: Access | None = None) -> tuple[Rest, Line]:
+    """A way to an EHR, for one thread; what lets us in may be shared by several."""
+    line = line_to(service.settings, target)
+    return over(service, target, line, lets_in or Access(service, target)), line
 
 
-def authorization(tenant: Tenant, target: Target) -> Mapping[str, str]:
-    """The headers that let us in: none, or the static token of the target, which is sealed where it is kept."""
-    auth = target.settings.get("auth") or {}
-    if auth.get("type") == "bearer":
-        return {"Authorization": f"Bearer {open_sealed(tenant, auth['token'], target.id)}"}
-    return {}
+def over(service: Service, target: Target, line: Carries, lets_in: LetsIn | None = None) -> Rest:
+    """The EHR at the end of a line, called in the manner that it wants."""
+    tenant, s = service.tenant, target.settings
+    namespace = UUID(bytes=derived(tenant.secret, f"request ids after {tenant.restores} restores")[:16])
+    manner = Manner(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), connecting.headers(tenant, target), target.organisation or "", namespace)
+    return Rest(Door(target.base_url, line, lets_in, manner), restored=tenant.restores > 0)
 
 
 def able(service: Service, target: Target, ehr: Rest, now: int) -> Abilities:
@@ -53,6 +56,7 @@ def essential(statement: Mapping[str, Any]) -> dict[str, Any]:
     parts = [part for part in objects(statement.get("rest")) if part.get("mode") != "client"]
     resources = [{name: found[name] for name in names if name in found} for part in parts for found in objects(part.get("resource"))]
     system = [one for part in parts for one in objects(part.get("interaction"))]
+    common = [one for part in parts for one in objects(part.get("searchParam"))]
     software = statement.get("software")
     name = software.get("name") if isinstance(software, dict) else None
-    return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"interaction": system, "resource": resources}]}
+    return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"interaction": system, "searchParam": common, "resource": resources}]}

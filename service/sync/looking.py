@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 from service.store import targets
 from service.store.clock import micros
@@ -77,9 +77,17 @@ class Looking:
             return found
         return Gone() if reply.status in (404, 410) else Unread(f"A read is answered with {reply.status} and no {type_}")
 
-    def search(self, type_: str, query: str, problems: list[str]) -> Iterator[list[dict[str, Any]]]:
-        """The resources that a search finds, page after page. What keeps it from being all of them is added to `problems`."""
-        path, seen = f"/{type_}?{query}", set[str]()
+    def search(self, type_: str, query: str, problems: list[str], *, heeded: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        """The resources that a search finds, page after page. What keeps it from being all of them is added to `problems`.
+
+        `heeded` is a parameter that the EHR has to repeat in its `self` link: one that it does not know it leaves out, and finds everything.
+        """
+        for page in self.pages(type_, f"/{type_}?{query}", problems, heeded=heeded):
+            yield [one for entry in page if isinstance(one := entry.get("resource"), dict) and one.get("resourceType") == type_]
+
+    def pages(self, type_: str, path: str, problems: list[str], *, heeded: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        """The entries of a Bundle, page after page. What keeps them from being all is added to `problems`."""
+        seen, told = set[str](), 0
         while path not in seen:
             seen.add(path)
             if len(seen) > MOST_PAGES:
@@ -90,10 +98,17 @@ class Looking:
             if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
                 problems.append(f"{type_}: a search is answered with {reply.status}{'' if reply.status >= 400 else ' and no Bundle'}")
                 return
-            resources = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
-            if any(_is_grave(one) for one in resources):
+            if heeded is not None and len(seen) == 1 and not _repeats(found, heeded):
+                problems.append(f"{type_}: the EHR does not say that it heeded {heeded}")
+                return
+            entries = objects(found.get("entry"))
+            if any(_is_grave(one) for entry in entries if isinstance(one := entry.get("resource"), dict)):
                 problems.append(f"{type_}: the EHR says that a page does not show all that was found")
-            yield [one for one in resources if one.get("resourceType") == type_]
+            told += len(entries)
+            total = found.get("total")
+            if len(seen) > 1 and not entries and isinstance(total, int) and told < total:
+                problems.append(f"{type_}: a page shows nothing, and not all was told that was found")
+            yield entries
             link = next((str(one.get("url")) for one in objects(found.get("link")) if one.get("relation") == "next"), None)
             if link is None:
                 return
@@ -103,6 +118,11 @@ class Looking:
                 return
             path = below
         problems.append(f"{type_}: the pages lead back to one that was there before")
+
+
+def _repeats(bundle: dict[str, Any], parameter: str) -> bool:
+    links = [str(one.get("url")) for one in objects(bundle.get("link")) if one.get("relation") == "self"]
+    return any(parameter in parse_qs(urlsplit(link).query) for link in links)
 
 
 def _is_grave(resource: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ process, the next one knows what to look for first.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from service.store.copies import VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
 from service.store.streams import Due, Lease, LeaseLost, Settled
-from service.store.tables import THERE
+from service.store.tables import FOREVER, THERE
 from service.store.targets import Target
 from service.sync import deliver, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
@@ -34,6 +34,7 @@ from service.wire import read
 from service.wiring import Service
 
 BATCH = 25
+REHEARSED = 10_000  # of one stream
 
 
 @dataclass
@@ -103,6 +104,26 @@ def send_stream(stream: Stream) -> int:
     return sent
 
 
+def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[tuple[Owed, Outcome]]:
+    """What would come of everything that waits in a stream that nobody leased, sent to an EHR that only plays one: nothing is noted.
+
+    A person or place that would be looked for is taken to be found. `assumed` are the copies that the EHR would have by then.
+    """
+    with stream.service.database.reading() as connection:
+        batch = _batch(stream, connection, FOREVER, REHEARSED)
+    if batch is None:
+        return
+    batch.held |= assumed
+    for owed in batch.owed:
+        ready = _ready(stream, batch, owed)
+        outcome = _tried(stream, batch, ready)
+        if isinstance(ready, Match):
+            outcome = Matched(f"{owed.type}-of-the-EHR")
+        _keep(stream, batch, owed, ready, outcome)
+        assumed |= {one.resource: one for one in batch.holding}
+        yield owed, outcome
+
+
 def _read(stream: Stream) -> Batch | None:
     """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
     with stream.service.database.reading() as connection:
@@ -110,17 +131,21 @@ def _read(stream: Stream) -> Batch | None:
         if target is None or target.paused or target.snoozed_until > stream.now:
             return None
         stream.target = target
-        due = streams.due(connection, stream.lease, stream.now, BATCH)
-        if not due:
-            return None
-        level = stream.level(connection)
-        rows = reading.renderings(connection, [d.resource for d in due], level)
-        owed = [_owed(d, rows.get(d.resource), level) for d in due]
-        numbers = reading.numbers(connection, _referred(owed))
-        about = {*numbers.values(), *(o.resource for o in owed)}
-        held = copies.held(connection, stream.target.id, about)
-        states = streams.open_states(connection, stream.target.id, about)
-        return Batch(level, due, deliver.in_order(owed), numbers, held, states, failures=target.failures)
+        return _batch(stream, connection, stream.now, BATCH)
+
+
+def _batch(stream: Stream, connection: Connection, by: int, limit: int) -> Batch | None:
+    due = streams.due(connection, stream.lease, by, limit)
+    if not due:
+        return None
+    level = stream.level(connection)
+    rows = reading.renderings(connection, [d.resource for d in due], level)
+    owed = [_owed(d, rows.get(d.resource), level) for d in due]
+    numbers = reading.numbers(connection, _referred(owed))
+    about = {*numbers.values(), *(o.resource for o in owed)}
+    held = copies.held(connection, stream.target.id, about)
+    states = streams.open_states(connection, stream.target.id, about)
+    return Batch(level, due, deliver.in_order(owed), numbers, held, states, failures=stream.target.failures)
 
 
 def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
@@ -170,11 +195,14 @@ def _moved(stream: Stream, batch: Batch) -> bool:
         return stream.level(connection) != batch.level
 
 
+def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
+    remote, create_people = batch.held.get(owed.resource), bool(stream.target.settings.get("create_people"))
+    return deliver.prepared(owed, remote, stream.able, lambda t, u: _standing(stream, batch, t, u), create_people=create_people)
+
+
 def _outcome(stream: Stream, batch: Batch, owed: Owed) -> Outcome:
-    remote = batch.held.get(owed.resource)
-    create_people = bool(stream.target.settings.get("create_people"))
     try:
-        ready = deliver.prepared(owed, remote, stream.able, lambda t, u: _standing(stream, batch, t, u), create_people=create_people)
+        ready = _ready(stream, batch, owed)
         outcome = _tried(stream, batch, ready)
     except Exception as error:  # noqa: BLE001 (what one EHR answers, or one resource is, holds up nothing else)
         stream.service.log.error("delivery_failed", ehr=stream.target.id, delivery=owed.delivery, error=type(error).__name__)

@@ -35,6 +35,17 @@ class NotReached(Exception):
     """The call ended before the EHR can have acted on it."""
 
 
+class NotLetIn(NotReached):
+    """Nothing was sent, for want of what lets us in. It is tried again slowly, `soon` as where an EHR fails, or as is `asked` of us."""
+
+    def __init__(self, words: str, status: int | None = None, *, retry_after: str | None = None, soon: bool = False, asked: bool = False):
+        super().__init__(words)
+        self.words, self.status, self.retry_after, self.soon, self.asked = words, status, retry_after, soon, asked
+
+    def again(self) -> "NotLetIn":
+        return NotLetIn(self.words, self.status, retry_after=self.retry_after, soon=self.soon, asked=self.asked)
+
+
 class Interrupted(Exception):
     """The call was sent and its answer lost: the EHR may have acted on it."""
 
@@ -220,7 +231,7 @@ class Line:
             return Reply(answer.status_code, dict(answer.headers), content)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             cause = _cause(error)
-            late = not _watchdog.disarm(number) or isinstance(cause, Late)
+            late = not _watchdog.disarm(number) or isinstance(cause, Late) or isinstance(error, requests.ReadTimeout)
             said = f"no answer within {self._seconds:g} s" if late else _said(cause)
             raise (Interrupted if _calling.sent and not _no_certificate(cause) else NotReached)(said) from None
         finally:
@@ -240,12 +251,15 @@ class Line:
         self._session.close()
 
 
+TELLING = (NotPublic, Late, NoName, ssl.SSLError, ConnectionRefusedError, TimeoutError)
+
+
 def _cause(error: BaseException) -> BaseException:
     """The error behind an error that says most of what went wrong; else itself."""
     seen: BaseException | None = error
     while seen is not None:
         for found in (seen, *seen.args):
-            if isinstance(found, NotPublic | Late | NoName | ssl.SSLError | ConnectionRefusedError) and not isinstance(found, requests.RequestException):
+            if isinstance(found, TELLING) and not isinstance(found, requests.RequestException):
                 return found
         seen = seen.__cause__ or seen.__context__
     return error
@@ -260,6 +274,8 @@ def _said(cause: BaseException) -> str:
             return "its name is not known"
         case ConnectionRefusedError():
             return "the connection is refused"
+        case TimeoutError():
+            return "no connection is made"
         case ssl.SSLCertVerificationError():
             return f"its certificate does not hold: {cause.verify_message}"
         case ssl.SSLError():

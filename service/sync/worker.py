@@ -22,8 +22,10 @@ from service.store.clock import micros
 from service.store.streams import Lease
 from service.store.tables import idempotency, jti, token, worker
 from service.sync import ehrs
+from service.sync.access import Accesses
 from service.sync.alarming import Alarming
 from service.sync.catching_up import CatchingUp
+from service.sync.pulling import Pulling
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
 from service.sync.timers import follow_timers
@@ -59,6 +61,8 @@ class Worker:
         self._seen_at, self._pruned_to = 0.0, 0
         self._catching_up = CatchingUp(service, self._stop.is_set)
         self._alarming = Alarming(service)
+        self._accesses = Accesses(service)
+        self._pulling = Pulling(service, self._accesses, self._stop.is_set)
         self._lines = threading.local()
         self._all_lines: list[Line] = []
         self.sent = 0
@@ -79,7 +83,7 @@ class Worker:
                         chores_at = time.monotonic() + CHORES_EVERY
                         self._chores()
                     self._reap()
-                    more = self._catching_up.under_way
+                    more = self._catching_up.under_way or self._pulling.under_way
                     leased = self._take(pool)
                 except Exception as error:  # noqa: BLE001 (the database is away, or a chore fails: what is owed is still owed)
                     self.service.log.error("worker_failed", error=type(error).__name__)
@@ -96,6 +100,7 @@ class Worker:
         self._ended.set()
         keeper.join()
         self._catching_up.end()
+        self._pulling.end()
         self._alarming.end()
         for line in self._all_lines:
             line.close()
@@ -156,7 +161,7 @@ class Worker:
         kept: dict[tuple[str, str, str], Rest] = self._lines.__dict__.setdefault("kept", {})
         key = (target.id, target.base_url, str(target.settings))
         if key not in kept:
-            kept[key], line = ehrs.rest(self.service.tenant, self.service.settings, target)
+            kept[key], line = ehrs.rest(self.service, target, self._accesses.of(target))
             self._all_lines.append(line)
         return kept[key]
 
@@ -216,6 +221,8 @@ class Worker:
                 self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
         if work.catching_up:
             self._catching_up.begin()
+        if work.pulls:
+            self._pulling.begin()
         self._alarming.begin()
         if work.milestone:
             self._pruned_to = self.service.database.write(lambda tx: self._sweep(tx, now))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.sync.door import Always, Door
 from service.sync.targets.rest import Rest
 from service.sync.transport import MOST_BYTES, Interrupted, Line, NotReached
 from tests.sync.scripted import drips, resets, says, scripted
@@ -51,7 +52,7 @@ def test_half_an_answer_leaves_it_unsure_whether_the_ehr_acted(answer: bytes) ->
 
 def test_a_reset_after_the_request_leaves_it_unsure() -> None:
     with scripted(resets) as ehr:
-        outcome = Rest(ehr.base, line(), dict).deliver(ready(remote=copy()), NEITHER)
+        outcome = Rest(Door(ehr.base, line())).deliver(ready(remote=copy()), NEITHER)
     assert isinstance(outcome, Unsure) and outcome.words.startswith("The answer was lost")
 
 
@@ -192,7 +193,7 @@ def test_a_redirect_takes_our_token_nowhere() -> None:
     with scripted(says(WHOLE)) as elsewhere:
         moved = f"HTTP/1.1 307 Moved\r\nLocation: {elsewhere.base}/Observation/o1\r\nContent-Length: 0\r\n\r\n".encode()
         with scripted(says(moved)) as ehr:
-            outcome = Rest(ehr.base, line(), lambda: {"Authorization": "Bearer ours"}).deliver(ready(remote=copy()), NEITHER)
+            outcome = Rest(Door(ehr.base, line(), Always({"Authorization": "Bearer ours"}))).deliver(ready(remote=copy()), NEITHER)
     assert outcome == Refused("The EHR redirects writes, which are not followed (307)", 307) and not elsewhere.asked
 
 

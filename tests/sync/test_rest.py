@@ -10,6 +10,7 @@ from responses import matchers
 from mappings.parts import system_of
 from service.store.copies import Copy
 from service.sync.deliver import Abilities, Owed, Ready, digest
+from service.sync.door import Always, Door
 from service.sync.outcomes import Delivered, Refused, Retry, Unsure
 from service.sync.targets.rest import Rest, seen_hash
 from service.sync.transport import Line
@@ -28,7 +29,7 @@ NEITHER = Abilities()
 @pytest.fixture
 def ehr() -> Iterator[Rest]:
     line = Line(private=True, seconds=2)
-    yield Rest(BASE + "/", line, lambda: {"Authorization": "Bearer ours"})
+    yield Rest(Door(BASE + "/", line, Always({"Authorization": "Bearer ours"})))
     line.close()
 
 
@@ -205,12 +206,20 @@ def test_a_redirect_of_a_write_is_followed_nowhere(ehr: Rest, http: responses.Re
     assert calls(http) == ["PUT /Observation/o1"]
 
 
-@pytest.mark.parametrize("status", [301, 302, 401, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [301, 302, 404, 429, 500, 503])
 def test_a_statement_that_is_not_there_is_none_and_our_token_goes_nowhere_else(ehr: Rest, http: responses.RequestsMock, status: int) -> None:
     http.get(f"{BASE}/metadata", status=status, headers={"Location": "https://elsewhere.test/metadata"}, json={"resourceType": "CapabilityStatement"})
     with pytest.raises(ValueError, match=str(status)):
         ehr.statement()
     assert calls(http) == ["GET /metadata"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_statement_is_asked_for_as_anybody_may_and_with_our_token_where_nobody_may(ehr: Rest, http: responses.RequestsMock, status: int) -> None:
+    http.get(f"{BASE}/metadata", status=status)
+    http.get(f"{BASE}/metadata", json={"resourceType": "CapabilityStatement"}, match=[matchers.header_matcher({"Authorization": "Bearer ours"})])
+    assert ehr.statement() == {"resourceType": "CapabilityStatement"}
+    assert "Authorization" not in http.calls[0].request.headers
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"resourceType": "Patient"}', b"[" * 100_000])

@@ -4,28 +4,25 @@
 | ------------------------------------------------ | ----------------------------------------------------------------------------- |
 | If-None-Exist: 0 creates, 1 is 200, more is 412  | create by our identifier; what was there already is compared, and updated     |
 | no conditional create                            | search by our identifier, then create                                         |
-| If-Match with the version that is known          | update; 409 and 412 alike: read, compare, and send again or give up           |
+| If-Match with the version that is known          | update; 409 and 412 alike: read, and send what changed beside what they did   |
 | an answer may be empty, or no JSON               | success is the status; the id is in Location                                  |
 """
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 from mappings.element import keeps
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
-from service.sync.exchanges import CALLS, Exchange, exchange
+from service.sync.door import Door
 from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
-from service.sync.outcomes import Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
-from service.sync.transport import Interrupted, Line, NotReached
-from service.wire import encode
-
-FHIR_JSON = "application/fhir+json"
-
+from service.sync.merging import agreed, merge
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
+from service.sync.transport import Interrupted, NotLetIn, NotReached
 
 # sic: R4 gives these no search by identifier; they are looked for by what they are about, and told by our words in them.
 OTHERWISE: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -35,18 +32,18 @@ OTHERWISE: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 class Rest:
-    """One EHR, spoken to over one line. `authorize` gives the headers that let us in.
+    """One EHR, spoken to at its door.
 
     `restored` says that a backup was restored here: what we do not know of may be there since before.
     """
 
-    def __init__(self, base_url: str, line: Line, authorize: Callable[[], Mapping[str, str]], *, restored: bool = False):
-        self.base, self._line, self._authorize, self._restored = base_url.rstrip("/"), line, authorize, restored
-        self.heard: deque[Exchange] = deque(maxlen=CALLS)  # the last calls and what came of them; whoever begins an attempt clears it
+    def __init__(self, door: Door, *, restored: bool = False):
+        self._door, self._restored = door, restored
+        self.base, self.heard = door.base, door.heard
 
     def statement(self) -> Mapping[str, Any]:
         """Its CapabilityStatement. Raises NotReached, Interrupted, or ValueError for an answer that is none."""
-        reply = self._call("GET", "/metadata")
+        reply = self._door.openly("/metadata")
         found = reply.json()
         if reply.status != 200 or found is None or found.get("resourceType") != "CapabilityStatement":
             raise ValueError(f"metadata is answered with {reply.status} and no CapabilityStatement")
@@ -54,7 +51,7 @@ class Rest:
 
     def get(self, path: str) -> Reply:
         """What a read or a search is answered with, past the EHR's caches. Raises NotReached and Interrupted."""
-        return self._call("GET", path, headers={"Cache-Control": "no-cache"})
+        return self._door.call("GET", path, headers={"Cache-Control": "no-cache"})
 
     def deliver(self, ready: Ready, able: Abilities) -> Outcome:
         """Brings the EHR to hold what is ready, and says what came of it."""
@@ -62,8 +59,10 @@ class Rest:
             if ready.owed.body is None:
                 return self._delete(ready)
             if ready.remote is not None:
-                return self._update(ready)
+                return _vanished(self._update(ready), str(ready.remote.remote_id))
             return self._create(ready, able)
+        except NotLetIn as error:
+            return _kept_out(error)
         except NotReached as error:
             return Retry("transient", f"The EHR is not reached: {error}")
         except Interrupted as error:
@@ -73,6 +72,8 @@ class Rest:
         """Finds the one person or place of the EHR's own that is ours; with none or several, says which come near."""
         try:
             found = self.candidates(wanted.body, able)
+        except NotLetIn as error:
+            return _kept_out(error)
         except NotReached as error:
             return Retry("transient", f"The EHR is not reached: {error}")
         except Interrupted as error:
@@ -98,14 +99,14 @@ class Rest:
                 break
         return list(found.values())
 
-    def delete(self, type_: str, remote_id: str) -> Outcome:
-        reply = self._call("DELETE", f"/{type_}/{remote_id}")
+    def delete(self, type_: str, remote_id: str, delivery: int = 0) -> Outcome:
+        reply = self._door.call("DELETE", f"/{type_}/{remote_id}", delivery=delivery)
         outcome = judged(reply, updating=True)
         return Delivered(None, None, reply.status) if reply.status in (404, 410) or isinstance(outcome, Delivered) else outcome
 
     def _delete(self, ready: Ready) -> Outcome:
         assert ready.remote is not None and ready.remote.remote_id is not None, "only what is held is deleted"
-        return self.delete(ready.owed.type, ready.remote.remote_id)
+        return self.delete(ready.owed.type, ready.remote.remote_id, ready.owed.delivery)
 
     # --- create
 
@@ -122,7 +123,7 @@ class Rest:
                 return self._create_after(self._found_by(type_, query, ready), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
-        return judged(self._call("POST", f"/{type_}", ready.body), updating=False)
+        return judged(self._write("POST", f"/{type_}", ready), updating=False)
 
     def _known(self, outcome: Outcome, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         """What was created, found by our identifier where the answer did not say under which id."""
@@ -138,11 +139,11 @@ class Rest:
             return Refused(f"Several there are this one: {', '.join(str(one.get('id')) for one in found)}")
         if found:
             return self._existing(ready, str(found[0].get("id")))
-        return judged(self._call("POST", f"/{ready.owed.type}", ready.body), updating=False)
+        return judged(self._write("POST", f"/{ready.owed.type}", ready), updating=False)
 
     def _create_conditionally(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         condition = f"identifier={identifier['system']}|{identifier['value']}"
-        reply = self._call("POST", f"/{ready.owed.type}", ready.body, {"If-None-Exist": condition})
+        reply = self._write("POST", f"/{ready.owed.type}", ready, {"If-None-Exist": condition})
         outcome = judged(reply, updating=False)
         if reply.status != 200 or not isinstance(outcome, Delivered):
             return self._known(outcome, ready, identifier)
@@ -159,15 +160,29 @@ class Rest:
     def _existing(self, ready: Ready, remote_id: str) -> Outcome:
         """What an attempt before this one created: compared, and brought up to date where it differs."""
         theirs, version = self._read(ready.owed.type, remote_id)
-        if not isinstance(theirs, dict):
-            return theirs
+        return self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version) if isinstance(theirs, dict) else theirs
+
+    def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
+        """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
         if same(theirs, ready.body):
             return Delivered(remote_id, version, 200, theirs)
-        return self._put(ready, remote_id, version)
+        remote = ready.remote
+        if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen_hash(theirs)):
+            return self._put(ready, remote_id, version)
+        base = agreed(ready.earlier(), theirs, ready.known)
+        if base is None:
+            return None
+        found = merge(base, ready.body, theirs, ready.known)
+        if found.conflicts:
+            return Contested(found.conflicts, dict(base), ready.body, theirs, version)
+        if same(theirs, found.body):
+            return Delivered(remote_id, version, 200, theirs, merged=True)
+        outcome = self._put(replace(ready, body=found.body), remote_id, version)
+        return replace(outcome, merged=bool(found.kept)) if isinstance(outcome, Delivered) else outcome
 
     def _read(self, type_: str, remote_id: str) -> tuple[dict[str, Any] | Outcome, str | None]:
         """What the EHR holds under an id, and its version; or what kept us from reading it."""
-        reply = self._call("GET", f"/{type_}/{remote_id}", headers={"Cache-Control": "no-cache"})
+        reply = self._door.call("GET", f"/{type_}/{remote_id}", headers={"Cache-Control": "no-cache"})
         found = body_of(reply)
         if reply.status == 200 and found is not None and found.get("resourceType") == type_:
             return found, version_of(reply)
@@ -183,7 +198,7 @@ class Rest:
 
     def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
         """What a search finds that is ours. An EHR that did not understand the search answers with more than a page of others' things."""
-        reply = self._call("GET", f"/{type_}?{query}", headers={"Cache-Control": "no-cache"})
+        reply = self._door.call("GET", f"/{type_}?{query}", headers={"Cache-Control": "no-cache"})
         found = body_of(reply)
         if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
             return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
@@ -202,36 +217,34 @@ class Rest:
             return self._existing(ready, remote.remote_id)
         outcome = self._put(ready, remote.remote_id, remote.remote_version)
         if isinstance(outcome, Retry) and outcome.kind == "conflict":
-            return self._after_conflict(ready, remote.remote_id, remote.seen_hash)
+            return self._after_conflict(ready, remote.remote_id)
         return outcome
 
     def _put(self, ready: Ready, remote_id: str, version: str | None) -> Outcome:
         match = {"If-Match": version} if version else {}
-        outcome = judged(self._call("PUT", f"/{ready.owed.type}/{remote_id}", {**ready.body, "id": remote_id}, match), updating=True)
+        outcome = judged(self._write("PUT", f"/{ready.owed.type}/{remote_id}", replace(ready, body={**ready.body, "id": remote_id}), match), updating=True)
         return Delivered(remote_id, outcome.remote_version, outcome.status, outcome.seen) if isinstance(outcome, Delivered) else outcome
 
-    def _after_conflict(self, ready: Ready, remote_id: str, seen_before: bytes | None) -> Outcome:
+    def _after_conflict(self, ready: Ready, remote_id: str) -> Outcome:
         """The EHR holds another version: ours already, the one that we saw under another number, or somebody else's change."""
         theirs, version = self._read(ready.owed.type, remote_id)
         if not isinstance(theirs, dict):
             return theirs
-        if same(theirs, ready.body):
-            return Delivered(remote_id, version, 200, theirs)
-        if seen_before is not None and seen_hash(theirs) == seen_before:
-            return self._put(ready, remote_id, version)
-        return Refused("It was changed at the EHR since we last sent it", 412)
+        return self._beside(ready, remote_id, theirs, version) or Refused("It was changed at the EHR since we last sent it", 412)
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-        content = {"Content-Type": FHIR_JSON, "Prefer": "return=representation"} if body is not None else {}
-        given = {**self._authorize(), **content, **(headers or {})}
-        sent = encode(body) if body is not None else None
-        try:
-            reply = self._line.call(method, f"{self.base}{path}", given, sent)
-        except (NotReached, Interrupted) as error:
-            self.heard.append(exchange(method, path, given, sent, str(error)))
-            raise
-        self.heard.append(exchange(method, path, given, sent, reply))
-        return reply
+    def _write(self, method: str, path: str, ready: Ready, conditions: Mapping[str, str] | None = None) -> Reply:
+        return self._door.call(method, path, ready.body, conditions, ready.owed.delivery)
+
+
+def _kept_out(error: NotLetIn) -> Retry:
+    return Retry("auth", error.words, error.status, error.retry_after, snoozes=True)
+
+
+def _vanished(outcome: Outcome, remote_id: str) -> Outcome:
+    """What is not found when it is updated is there no more, whoever removed it."""
+    if isinstance(outcome, Refused) and outcome.status in NOT_THERE:
+        return Refused(f"It was there as {remote_id} and is no more: a replay creates it anew", outcome.status)
+    return outcome
 
 
 def body_of(reply: Reply) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from service.store import streams, targets
 from service.store.clock import micros
 from service.store.targets import Target
 from service.sync import ehrs
+from service.sync.door import Door
 from service.sync.outcomes import Reply
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
@@ -68,6 +69,6 @@ def deliver(service: Service, name: str, receiver: Receiver) -> None:
         with service.database.glance() as connection:
             target = targets.get(connection, name)
         assert target is not None
-        ehr = Rest(target.base_url, receiver, dict)  # type: ignore[arg-type]
+        ehr = Rest(Door(target.base_url, receiver))  # type: ignore[arg-type]
         send_stream(Stream(service, leases[0], target, ehr, ehrs.able(service, target, ehr, now)))
     raise AssertionError("there is always something due")

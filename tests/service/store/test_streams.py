@@ -105,7 +105,7 @@ def test_a_newer_version_looks_first_where_the_one_before_may_be_there_and_a_rep
     settle(owing, one, num, "parked", unsure=True)
     owe(owing, one.key)
     assert of(owing, one.key)[-1] == ("waiting", True)
-    owe(owing, one.key, replays=num)
+    owe(owing, one.key, replays={one.key: num})
     assert of(owing, one.key)[-1] == ("waiting", False)
 
 

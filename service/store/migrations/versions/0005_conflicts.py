@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("ours", sa.LargeBinary(), nullable=False),
         sa.Column("theirs", sa.LargeBinary(), nullable=False),
         sa.Column("remote_version", sa.Text(), nullable=True),
+        sa.Column("problems", sa.Text(), nullable=True),
     )
     op.create_index("conflict_of_resource", "conflict", ["target", "resource"])
     op.create_index("conflict_in_state", "conflict", ["state", "num"])

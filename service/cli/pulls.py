@@ -1,0 +1,89 @@
+"""Pulls: which changes of an EHR come in, how far they have come, and having them come in now."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from mappings.search import PARAMETERS
+from service.cli import show
+from service.cli.wired import now, wired
+from service.renderings import instant
+from service.store import cursors, targets
+from service.store.cursors import Cursor
+from service.store.targets import Target
+from service.sync import pulling
+from service.wiring import Service
+
+COLUMNS = {"ehr": "EHR", "type": "Type", "every": "Every (s)", "at": "Come to", "pulledAt": "Last", "held": "Held, because"}
+DONE = {"ehr": "EHR", "type": "Type", "taken": "Taken", "same": "Nothing new", "contested": "In conflict", "unfit": "Not to be taken", "vanished": "Removed",
+        "held": "Held, because"}  # fmt: skip
+
+
+@click.group()
+def pull() -> None:
+    """What EHRs change in what they hold of ours."""
+
+
+@pull.command("set")
+@click.argument("ehr")
+@click.argument("types", nargs=-1)
+@click.option("--every", type=click.IntRange(5, 7 * 86_400), default=60, show_default=True, help="Seconds from one pull to the next.")
+def set_(ehr: str, types: tuple[str, ...], every: int) -> None:
+    """Have changes of these resource types come in from an EHR from now on, and of no others. Without types, of none."""
+    if unknown := sorted(set(types) - PARAMETERS.keys()):
+        raise show.Failure(f"No types that are ever sent: {', '.join(unknown)}", show.REFUSED)
+    with wired() as service:
+        _target(service, ehr)
+        service.database.write(lambda tx: cursors.begin(tx, ehr, types, every * 1_000_000, now(service)))
+    show.done(f"From {ehr} come changes of {', '.join(types) or 'nothing'}.", ehr=ehr, types=list(types), every=every)
+
+
+@pull.command("list")
+@click.option("--ehr", help="From one EHR.")
+def list_(ehr: str | None) -> None:
+    """Show how far each pull has come, and why one does not go on."""
+    with wired() as service, service.database.reading() as connection:
+        names = [ehr] if ehr is not None else [one.id for one in targets.all_targets(connection)]
+        found = [described(one) for name in names for one in cursors.of(connection, name)]
+    show.rows(found, COLUMNS)
+
+
+@pull.command("now")
+@click.argument("ehr")
+@click.argument("types", nargs=-1)
+def now_(ehr: str, types: tuple[str, ...]) -> None:
+    """Pull at once, and say what came of it. Without types, all that are pulled from this EHR."""
+    with wired() as service:
+        target = _target(service, ehr)
+        with service.database.glance() as connection:
+            found = [one for one in cursors.of(connection, ehr) if not types or one.type in types]
+        if not found:
+            raise show.Failure(f"Nothing of this is pulled from {ehr}: pathway-fhir pull set {ehr} TYPE...", show.NOT_FOUND)
+        done = [_done(pulling.pull(service, target, one)) for one in found]
+    show.rows(done, DONE)
+    if any(row["held"] for row in done):
+        raise show.Failure("Not everything was seen; what was not is looked at the next time.")
+
+
+def _done(one: pulling.Pull) -> dict[str, Any]:
+    counts = {"taken": one.taken, "same": one.same, "contested": one.contested, "unfit": one.unfit, "vanished": one.vanished}
+    return {"ehr": one.target.id, "type": one.cursor.type, **counts, "held": "; ".join(one.problems)}
+
+
+def described(one: Cursor) -> dict[str, Any]:
+    """A cursor as JSON."""
+    said = {**asdict(one), "ehr": one.target, "every": one.every // 1_000_000}
+    kept = {name: said[name] for name in ("ehr", "type", "every", "at", "held") if said[name] is not None}
+    return kept | ({"pulledAt": instant(one.pulled_at)} if one.pulled_at else {})
+
+
+def _target(service: Service, name: str) -> Target:
+    with service.database.glance() as connection:
+        found = targets.get(connection, name)
+    if found is None:
+        raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
+    return found
+
+
+COMMANDS = (pull,)

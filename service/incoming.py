@@ -1,0 +1,124 @@
+"""What an EHR says of a copy that it holds of ours, brought in: taken, known already, in conflict, or not to be taken.
+
+What it says is put into our ids, held against the newest of what we said that it still keeps, and given to `accept`. Whatever
+comes of it, its next update reads before it writes: what the EHR changed is never overwritten unseen.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mappings.element import keeps
+from mappings.parts import system_of
+from service.accepting import Accepted, Clash, Heard, Nothing, Taken, Unfit, accept
+from service.exchange import Act
+from service.renderings import text_of
+from service.store import audit, conflicts, copies, cursors, reading, resources
+from service.store.clock import micros
+from service.store.conflicts import Sides
+from service.store.copies import Copy
+from service.sync.merging import APART, agreed, merge
+from service.wire import read
+
+Json = dict[str, Any]
+MOST_IN_AN_HOUR = 5  # changes of one resource, of which this one came before: both sides answer each other
+
+
+@dataclass(frozen=True)
+class News:
+    """What an EHR holds now: its body and version, and the hash by which it is known again."""
+
+    body: Json
+    version: str | None
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Said:
+    """What both last agreed on, what we say, and what the EHR says, all with our ids."""
+
+    given: Mapping[str, Any]
+    ours: Json
+    theirs: Json
+
+
+def take(act: Act, held: Copy, news: News) -> Accepted:
+    """Takes what an EHR changed in a copy: nothing where we said nothing of it, at the EHR's level, that it could have changed."""
+    tx, now, said = act.tx, micros(act.tenant.now()), translated(act.tx, held, news.body)
+    bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
+    given = agreed(bodies, said, {})
+    if given is None:
+        return Nothing()
+    every, this = cursors.within_the_hour(tx, held.target, held.resource, news.digest, now)
+    if every >= MOST_IN_AN_HOUR and this:
+        outcome: Accepted = Unfit((("", f"is an echo loop: {every} changes came in within the hour, this one {this} times"),))
+    else:
+        outcome = accept(act, Heard(held.resource, said, given, held.level))
+    _keep(act, held, news, Said(given, bodies[0], said), outcome)
+    return outcome
+
+
+def _keep(act: Act, held: Copy, news: News, said: Said, outcome: Accepted) -> None:
+    tx, now = act.tx, micros(act.tenant.now())
+    given, ours, theirs = dict(said.given), said.ours, said.theirs
+    seen = reading.renderings(tx, [held.resource], held.level).get(held.resource)
+    agrees = seen is not None and bool(seen.body) and keeps(theirs, {name: value for name, value in read(seen.body).items() if name not in APART})
+    version = seen.version if seen is not None and agrees else held.version
+    copies.hold(tx, [replace(held, version=version, remote_version=news.version or held.remote_version, seen_hash=news.digest, sent_hash=b"")], now)
+    match outcome:
+        case Taken():
+            cursors.note(tx, held.target, held.resource, news.digest, now)
+            stored = outcome.published.stored
+            audit.record(tx, [audit.Event(now, act.client, "accept", f"{stored.kind}/{stored.id}", 200, patient=stored.patient, level=held.level)])
+        case Clash():
+            elements = merge(given, ours, theirs, {}).conflicts or _differing(ours, theirs)
+            conflicts.note(tx, held.target, Sides(held.resource, elements, given, ours, theirs, news.version), now)
+        case Unfit(problems):
+            sides = Sides(held.resource, _differing(ours, theirs), given, ours, theirs, news.version, problems=problems)
+            conflicts.note(tx, held.target, sides, now)
+        case Nothing():
+            pass
+
+
+def _differing(ours: Json, theirs: Json) -> tuple[str, ...]:
+    return tuple(name for name in dict.fromkeys([*ours, *theirs]) if name not in APART and not keeps(theirs.get(name), ours.get(name)))
+
+
+def translated(connection: Connection, held: Copy, theirs: Json) -> Json:
+    """A resource of the EHR with our ids: its own, and of all that it refers to as far as we know it."""
+    said = {one.rpartition("/")[2] for one in _references(theirs)}
+    known = {f"{type_}/{copy.remote_id}": f"{type_}/{text_of(uuid)}" for copy, type_, uuid, _ in copies.there(connection, held.target, said)}
+    [(uuid, *_)] = resources.keys(connection, nums=[held.resource])
+    body: Json = _in_our_ids(theirs, known)
+    return {**body, "id": text_of(uuid)}
+
+
+def _in_our_ids(value: Any, known: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_in_our_ids(one, known) for one in value]
+    if not isinstance(value, dict):
+        return value
+    said, identifier = value.get("reference"), value.get("identifier")
+    if isinstance(said, str):
+        return {**value, "reference": known.get("/".join(said.split("/")[-2:]), said)}
+    if isinstance(identifier, dict) and value.keys() <= {"type", "identifier", "display"} and identifier.get("system") == system_of(str(value.get("type"))):
+        rest = {name: one for name, one in value.items() if name not in ("type", "identifier")}
+        return {"reference": f"{value['type']}/{identifier.get('value')}", **rest}
+    return {name: _in_our_ids(one, known) for name, one in value.items()}
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _references(one)
+    elif isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for one in value.values():
+            yield from _references(one)
+
+
+def _head(said: Json) -> Json:
+    return {"resourceType": said["resourceType"], "id": said["id"]}

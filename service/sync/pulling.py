@@ -1,0 +1,268 @@
+"""Pull: what an EHR changed in the copies that it holds of ours, read type by type and brought in.
+
+| the EHR                          | how its changes are found                                                        |
+| -------------------------------- | -------------------------------------------------------------------------------- |
+| searches by `_lastUpdated`       | what changed since its own time of the last change seen, less an overlap         |
+| does not                         | every copy is read and compared by its hash                                      |
+| tells the history of a type      | what was deleted, from that; else every copy is read once a day                  |
+
+A pull that did not see everything holds its cursor: what it saw is taken, and the next one begins at the same place.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection
+
+from service.accepting import Accepted, Clash, Nothing, Taken, Unfit
+from service.exchange import Act
+from service.incoming import News, take
+from service.store import conflicts, copies, cursors, streams, targets
+from service.store.clock import micros, moment
+from service.store.conflicts import Sides
+from service.store.copies import VANISHED, Copy
+from service.store.cursors import Cursor
+from service.store.outbox import SENDING
+from service.store.targets import Target
+from service.sync import ehrs
+from service.sync.access import Access, Accesses
+from service.sync.comparing import Gone, Theirs
+from service.sync.deliver import Abilities
+from service.sync.looking import Looking, NotAnswering
+from service.sync.targets.rest import seen_hash
+from service.sync.transport import Interrupted, NotLetIn, NotReached
+from service.wiring import Service
+
+OVERLAP = timedelta(minutes=2)
+BACK = timedelta(days=1)  # how far the first pull looks back
+COMPARE_EVERY = 24 * 3_600_000_000
+PAGE, CHUNK = 100, 100
+CLAIMED = 5 * 60_000_000  # a worker that dies in the middle of a pull is followed by another after this
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass
+class Pull:
+    """One pull of one type under way, and what came of it."""
+
+    service: Service
+    target: Target
+    looking: Looking
+    able: Abilities
+    cursor: Cursor
+    began: int = 0
+    at: str | None = None
+    taken: int = 0
+    same: int = 0
+    contested: int = 0
+    unfit: int = 0
+    vanished: int = 0
+    compared: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Pulls, and notes how far it came. Whatever goes wrong holds the cursor."""
+        self.began, self.at = micros(self.service.tenant.now()), self.cursor.at
+        try:
+            if self.able.searches(self.cursor.type, "_lastUpdated"):
+                self._changed()
+                if self.able.can(self.cursor.type, "history-type"):
+                    self._deleted()
+                elif self._is_old(self.cursor.compared_at):
+                    self._compared()
+            else:
+                self._compared()
+        except (NotAnswering, NotLetIn) as error:
+            self.problems.append(f"The EHR does not answer: {error}")
+        now = micros(self.service.tenant.now())
+        at, held = (self.cursor.at, "; ".join(self.problems)[:1000]) if self.problems else (self.at, None)
+        self.service.database.write(lambda tx: cursors.come_to(tx, self.cursor, at, held, now, compared=self.compared and held is None))
+        self.service.log.info(
+            "pulled", ehr=self.target.id, type=self.cursor.type, taken=self.taken, same=self.same, contested=self.contested, unfit=self.unfit,
+            vanished=self.vanished, held=held is not None,
+        )  # fmt: skip
+
+    # --- how changes are found
+
+    def _changed(self) -> None:
+        query = f"_lastUpdated=ge{quote(self._since())}&_sort=_lastUpdated&_count={PAGE}"
+        for page in self.looking.search(self.cursor.type, query, self.problems, heeded="_lastUpdated"):
+            self._heard(page)
+            latest = moment(self.began) + BACK  # sic: a clock that is far ahead would have nothing seen for years
+            self.at = max([self.at or "", *(stamp for one in page if (stamp := _stamp(one)) is not None and _order(stamp) < latest)], key=_order) or None
+
+    def _since(self) -> str:
+        if self.cursor.at is None:
+            return (moment(self.began) - BACK).isoformat(timespec="seconds")
+        return (datetime.fromisoformat(self.cursor.at) - OVERLAP).isoformat(timespec="milliseconds")
+
+    def _deleted(self) -> None:
+        """What the history of the type says was deleted."""
+        path = f"/{self.cursor.type}/_history?_since={quote(self._since())}&_count={PAGE}"
+        for page in self.looking.pages(self.cursor.type, path, self.problems, heeded="_since"):
+            requests = [request for one in page if isinstance(request := one.get("request"), dict)]
+            gone = [str(request.get("url")).rpartition("/")[2] for request in requests if request.get("method") == "DELETE"]
+            with self.service.database.glance() as connection:
+                held = [(copy, at) for copy, type_, _, at in copies.there(connection, self.target.id, gone) if type_ == self.cursor.type]
+            for copy, at in held:  # it may have come back since: what counts is what is there now
+                self._compare(copy, at, self.looking.read(self.cursor.type, str(copy.remote_id)))
+
+    def _compared(self) -> None:
+        """Every copy, read and compared."""
+        after = 0
+        while True:
+            with self.service.database.glance() as connection:
+                chunk = copies.of_type(connection, self.target.id, self.cursor.type, after, CHUNK)
+            if not chunk:
+                break
+            for copy, at in chunk:
+                self._compare(copy, at, self.looking.read(self.cursor.type, str(copy.remote_id)))
+            after = chunk[-1][0].resource
+        self.compared = True
+
+    def _compare(self, held: Copy, at: int, theirs: Theirs) -> None:
+        match theirs:
+            case dict():
+                self._one(held, at, theirs)
+            case Gone():
+                self._gone(held)
+            case _:
+                self.problems.append(theirs.words)
+
+    # --- what is done with them
+
+    def _heard(self, page: Iterable[dict[str, Any]]) -> None:
+        found = {str(one.get("id")): one for one in page}
+        with self.service.database.glance() as connection:
+            held = [(copy, at) for copy, type_, _, at in copies.there(connection, self.target.id, found) if type_ == self.cursor.type]
+        for copy, at in held:
+            self._one(copy, at, found[str(copy.remote_id)])
+
+    def _one(self, held: Copy, at: int, theirs: dict[str, Any]) -> None:
+        news = News(theirs, _version(theirs), seen_hash(theirs))
+        if held.matched or held.seen_hash == news.digest:
+            self.same += 1
+        elif at > self.began:
+            self.problems.append("What we sent meanwhile is looked at the next time")
+        else:
+            self._count(self.service.database.write(lambda tx: self._take(tx, held, news)))
+
+    def _take(self, tx: Connection, held: Copy, news: News) -> Accepted | None:
+        """None where it has changed since it was looked up, or is being sent at this moment."""
+        if copies.held(tx, held.target, [held.resource]).get(held.resource) != held:
+            return None
+        if streams.open_states(tx, held.target, [held.resource]).get(held.resource) == SENDING:
+            return None
+        act = Act(self.service.tenant, tx, f"target:{self.target.id}")
+        return take(act, held, news)
+
+    def _count(self, outcome: Accepted | None) -> None:
+        match outcome:
+            case Taken():
+                self.taken += 1
+            case Nothing():
+                self.same += 1
+            case Clash():
+                self.contested += 1
+            case Unfit():
+                self.unfit += 1
+            case None:
+                self.problems.append("What is being sent is looked at the next time")
+
+    def _gone(self, held: Copy) -> None:
+        """What the EHR removed stays here: a person decides whether it is to be there again."""
+        if held.matched or held.vanished:
+            return
+        now = micros(self.service.tenant.now())
+        sides = Sides(held.resource, (), {}, {}, {}, None, problems=(("", "was removed at the EHR"),))
+
+        def work(tx: Connection) -> None:
+            if copies.held(tx, held.target, [held.resource]).get(held.resource) == held:
+                copies.hold(tx, [Copy(held.target, held.resource, held.remote_id, None, held.version, held.level, VANISHED)], now)
+                conflicts.note(tx, held.target, sides, now)
+
+        self.service.database.write(work)
+        self.vanished += 1
+
+    def _is_old(self, at: int | None) -> bool:
+        return at is None or self.began - at >= COMPARE_EVERY
+
+
+def pull(service: Service, target: Target, one: Cursor, lets_in: Access | None = None) -> Pull:
+    """Pulls one type from an EHR."""
+    ehr, line = ehrs.rest(service, target, lets_in)
+    try:
+        able = ehrs.able(service, target, ehr, micros(service.tenant.now()))
+        done = Pull(service, target, Looking(service, target, ehr), able, one)
+        done.run()
+    except (NotReached, Interrupted, NotLetIn, ValueError) as error:
+        done = Pull(service, target, Looking(service, target, ehr), Abilities(), one, problems=[f"The EHR does not say what it can do: {error}"])
+        now = micros(service.tenant.now())
+        service.database.write(lambda tx: cursors.come_to(tx, one, one.at, done.problems[0][:1000], now, compared=False))
+    finally:
+        line.close()
+    return done
+
+
+class Pulling:
+    """Pulls what is due, one type after another, on a thread of its own."""
+
+    def __init__(self, service: Service, accesses: Accesses, stopping: Callable[[], bool]):
+        self._service, self._accesses, self._stopping = service, accesses, stopping
+        self._thread: threading.Thread | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self) -> None:
+        if not self.under_way:
+            self._thread = threading.Thread(target=self._run, name="pulling", daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping() and self._next():
+                pass
+        except Exception as error:  # noqa: BLE001 (its cursor stands where it stood; it is due again)
+            self._service.log.error("pulling_failed", error=type(error).__name__)
+
+    def _next(self) -> bool:
+        now = micros(self._service.tenant.now())
+        with self._service.database.glance() as connection:
+            one = cursors.next_due(connection, now)
+            target = targets.get(connection, one.target) if one is not None else None
+        if one is None or target is None:
+            return False
+        if self._service.database.write(lambda tx: cursors.claim(tx, one, now + max(one.every, CLAIMED))):
+            pull(self._service, target, one, self._accesses.of(target))
+        return True
+
+
+def _stamp(body: dict[str, Any]) -> str | None:
+    """The EHR's time of a change, where it is one with a zone."""
+    meta = body.get("meta")
+    said = meta.get("lastUpdated") if isinstance(meta, dict) else None
+    return said if isinstance(said, str) and _order(said) > NEVER else None
+
+
+def _order(stamp: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(stamp)
+    except ValueError:
+        return NEVER
+    return found if found.tzinfo is not None else NEVER
+
+
+def _version(body: dict[str, Any]) -> str | None:
+    meta = body.get("meta")
+    version = meta.get("versionId") if isinstance(meta, dict) else None
+    return f'W/"{version}"' if isinstance(version, str) and version else None

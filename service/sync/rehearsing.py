@@ -1,0 +1,112 @@
+"""A rehearsal: what would be asked of an EHR, request by request, by the code that asks it, with nothing sent.
+
+The EHR is played by a line that leads nowhere: searches find nobody, and what is created gets an id that shows where the EHR's
+own will stand. Where the next request depends on what the EHR holds, the rehearsal of that resource ends.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.store import streams, targets
+from service.store.copies import Copy
+from service.store.streams import Lease
+from service.store.targets import Target
+from service.sync import ehrs
+from service.sync.deliver import PEOPLE, Abilities, Owed
+from service.sync.matching import KNOWN_BY
+from service.sync.outcomes import Delivered, Held, Matched, Outcome, Reply, Unsure
+from service.sync.sending import Stream, rehearsed
+from service.sync.transport import Interrupted
+from service.wire import encode, read
+from service.wiring import Service
+
+HIDDEN = frozenset({"authorization", "cookie"})
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Any = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One delivery: the requests that would be made for it, in order, and what is known already to come of it."""
+
+    owed: Owed
+    requests: tuple[Request, ...]
+    words: str
+
+
+class Nowhere:
+    """A line that keeps what is said on it and answers as an EHR that holds nothing yet."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self._made = 0
+
+    def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
+        shown = {name: value for name, value in headers.items() if name.lower() not in HIDDEN}
+        self.requests.append(Request(method, url, shown, read(body) if body else None))
+        if method == "POST":
+            self._made += 1
+            return Reply(201, {"Location": f"{url}/id-{self._made}-at-the-EHR"}, b"")
+        if method == "GET" and urlsplit(url).query:
+            return Reply(200, {}, encode({"resourceType": "Bundle", "type": "searchset"}))
+        if method == "GET":
+            raise Interrupted("what follows depends on what it holds")
+        return Reply(200 if method == "PUT" else 204, {}, b"")
+
+
+def planned(service: Service, target: Target, able: Abilities, patient: int | None = None) -> Iterator[Planned]:
+    """Every delivery that waits for an EHR, stream by stream in the order in which they would be sent; of one patient alone where that is given."""
+    with service.database.glance() as connection:
+        waiting = streams.waiting(connection, target.id, patient)
+    line, assumed = Nowhere(), dict[int, Copy]()
+    ehr = ehrs.over(service, target, line)
+    for num, key in waiting:
+        stream = Stream(service, Lease(num, target.id, key, 0), target, ehr, able)
+        for owed, outcome in rehearsed(stream, assumed):
+            yield Planned(owed, tuple(line.requests), _words(outcome))
+            line.requests.clear()
+
+
+def _words(outcome: Outcome) -> str:
+    match outcome:
+        case Delivered():
+            return ""
+        case Held():
+            return "Nothing is sent: it holds just this already"
+        case Matched(remote_id=None):
+            return "Nothing is sent: it is the EHR's own"
+        case Matched():
+            return "Nothing is sent: it is looked for, linked where one alone is this one, else parked"
+        case Unsure():
+            return "It is read first; what follows depends on what the EHR holds"
+    return getattr(outcome, "words", "")
+
+
+def forecast(service: Service, target: Target, able: Abilities) -> list[dict[str, Any]]:
+    """Type by type what an EHR would be sent of what is there now, were it added: how many, and in which way, or why not."""
+    with service.database.glance() as connection:
+        counts = targets.seen(connection, target.level)
+    return [{"type": type_, "resources": n, "sent": _way(target, able, type_)} for type_, n in counts]
+
+
+def _way(target: Target, able: Abilities, type_: str) -> str:
+    if not target.takes(type_):
+        return "not in agreement"
+    if type_ in PEOPLE and not target.settings.get("create_people"):
+        if type_ not in KNOWN_BY:
+            return "referred to by our identifier"
+        return "looked for among its own" if able.searches(type_, "identifier") else "to be linked by hand: it cannot be searched by identifier"
+    if not able.can(type_, "create"):
+        return "unsupported"
+    way = "create; it cannot be asked whether it has it"
+    if able.searches(type_, "identifier"):
+        way = "conditional create" if type_ in able.conditional_create else "search, then create"
+    return way if able.can(type_, "update") else f"{way}; changes of it are unsupported"

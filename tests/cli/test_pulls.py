@@ -1,0 +1,56 @@
+"""Pulls on the command line: what an EHR changed comes into the record, at once or with the worker."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+
+from sandbox.process import started
+from tests.cli.conftest import Said
+from tests.conftest import Http
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def held(run: Run, pushed: Http) -> Iterator[str]:
+    """An EHR that holds the example pathway: its base URL."""
+    with started(("plain",)) as origin:
+        run("ehr", "add", "one", f"{origin}/fhir/r4", "--create-people", "--private", "--level", "C2")
+        run("work", "--until-idle")
+        yield f"{origin}/fhir/r4"
+
+
+def hold_on(base: str) -> None:
+    [entry] = requests.get(f"{base}/CarePlan", timeout=10).json()["entry"]
+    plan = entry["resource"]
+    assert requests.put(f"{base}/CarePlan/{plan['id']}", json={**plan, "status": "on-hold"}, timeout=10).status_code == 200
+
+
+def status(pushed: Http) -> str:
+    [plan] = pushed.get("/api/v1/integration-care-plans?patient=ann").json["items"]
+    return str(plan["entity"]["status"])
+
+
+def test_a_change_at_the_ehr_comes_in_when_it_is_pulled(run: Run, pushed: Http, held: str) -> None:
+    assert run("pull", "now", "one").code == 3
+    assert run("pull", "set", "one", "CarePlan", "Goal", "--every", "60").code == 0
+    hold_on(held)
+    rows = {row["type"]: row for row in run("pull", "now", "one").rows}
+    assert (rows["CarePlan"]["taken"], rows["Goal"]["taken"]) == (1, 0)
+    assert status(pushed) == "on-hold"
+    assert [row["type"] for row in run("pull", "list").rows] == ["CarePlan", "Goal"] and "held" not in run("pull", "list").rows[0]
+
+
+def test_a_worker_pulls_by_itself(run: Run, pushed: Http, held: str) -> None:
+    run("pull", "set", "one", "CarePlan")
+    hold_on(held)
+    assert run("work", "--until-idle").code == 0
+    assert status(pushed) == "on-hold"
+
+
+def test_nothing_is_pulled_of_what_is_not_set(run: Run, pushed: Http, held: str) -> None:
+    run("pull", "set", "one", "CarePlan")
+    assert run("pull", "set", "one").code == 0 and run("pull", "list").rows == []
+    assert run("pull", "set", "nobody", "CarePlan").code == 3
+    assert run("pull", "set", "one", "Invoice").code == 4
