@@ -26,7 +26,7 @@ LAYERS = (
     ("exchange", "operating", "wiring"),
     ("accepting",),
     ("web", "sync.outcomes"),
-    ("sync.matching", "sync.merging", "sync.exchanges"),
+    ("sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
     ("sync.transport", "sync.deliver"),
     ("sync.door",),
     ("sync.targets", "incoming"),

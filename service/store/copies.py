@@ -28,6 +28,11 @@ class Copy:
     seen_hash: bytes | None = None
 
     @property
+    def as_document(self) -> bool:
+        """Whether it is there as a document, under an id that begins with the document's type."""
+        return self.remote_id is not None and "/" in self.remote_id
+
+    @property
     def vanished(self) -> bool:
         """Whether the EHR had it and has it no more."""
         return self.sent_hash == VANISHED
@@ -56,7 +61,7 @@ def of_type(connection: Connection, target: str, type_: str, after: int, limit: 
     columns = ", ".join(f"c.{name}" for name in _COLUMNS)
     sql = (
         f"SELECT {columns}, c.at FROM copy c JOIN resource r ON r.num = c.resource WHERE c.target = : AND r.type = : AND c.resource > : "
-        "AND c.remote_id IS NOT NULL AND c.version <> '' ORDER BY c.resource LIMIT :"
+        "AND c.remote_id IS NOT NULL AND c.remote_id NOT LIKE '%/%' AND c.version <> '' ORDER BY c.resource LIMIT :"
     )
     return [(Copy(*row[:-1]), row[-1]) for row in run(connection, sql, (target, type_, after, limit))]
 

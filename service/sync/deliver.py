@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mappings.parts import system_of
 from mappings.references import references_in
 from service.store.copies import Copy
-from service.sync import matching
+from service.sync import documents, matching
 from service.sync.outcomes import Matched, Moot, Outcome, Refused, Unsupported, Waits, objects
 from service.wire import encode
 
@@ -55,6 +55,7 @@ class Ready:
     remote: Copy | None
     unresolved: tuple[int, ...] = ()  # what it refers to logically until that is held
     known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
+    as_document: bool = False  # `owed` has the document's type then, `remote` its plain id
     earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
 
@@ -127,14 +128,27 @@ def _needed(one: Owed) -> set[str]:
     return {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in(one.body)}
 
 
-def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], *, create_people: bool) -> Ready | Match | Outcome:
+@dataclass(frozen=True)
+class Terms:
+    """What an EHR's agreement says of what it does not have or take: people may be made there; the rest may come as documents."""
+
+    create_people: bool = False
+    documents: bool = False
+
+
+def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], terms: Terms) -> Ready | Match | Outcome:
     """What to send for a resource, or to look for, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
+    create_people, as_document = terms.create_people, remote is not None and remote.as_document
     held = remote is not None and remote.remote_id is not None
     if remote is not None and remote.matched:
         return Matched()
-    refusal = _able(owed, held, able, create_people=create_people)
+    refusal = _able(replace(owed, type=documents.TYPE) if as_document else owed, held, able, create_people=create_people)
+    if isinstance(refusal, Unsupported) and terms.documents and not held and owed.body is not None and able.can(documents.TYPE, "create"):
+        refusal, as_document = None, True
     if refusal is not None:
         return refusal
+    if owed.body is None and as_document and remote is not None:
+        return _in_document(Ready(owed, {}, b"", remote))
     if owed.body is None:
         return Ready(owed, {}, b"", remote)
     if remote is not None and remote.vanished:
@@ -164,7 +178,18 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         return Waits(tuple(missing), "Waits for what it refers to")
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
-    return Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known)
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known)
+    return _in_document(ready) if as_document else ready
+
+
+def _in_document(ready: Ready) -> Ready:
+    """The same on its way as a document. Where it is one already, its plain id is put for the one that says so."""
+    owed, remote = ready.owed, ready.remote
+    plain = replace(remote, remote_id=str(remote.remote_id).removeprefix(f"{documents.TYPE}/")) if remote is not None else None
+    if owed.body is None:
+        return replace(ready, owed=replace(owed, type=documents.TYPE), remote=plain, as_document=True)
+    body = documents.document(ready.body, owed.uuid, str(owed.body.get("meta", {}).get("lastUpdated")), gone=owed.gone)
+    return replace(ready, owed=replace(owed, type=documents.TYPE), body=body, remote=plain, as_document=True, unresolved=())
 
 
 def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:

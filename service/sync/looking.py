@@ -70,7 +70,8 @@ class Looking:
         return micros(self._service.tenant.now())
 
     def read(self, type_: str, remote_id: str) -> Theirs:
-        """What is there under an id."""
+        """What is there under an id, which may name another type that it is there as."""
+        type_, remote_id = remote_id.split("/", 1) if "/" in remote_id else (type_, remote_id)
         reply = self.get(f"/{type_}/{remote_id}")
         found = body_of(reply)
         if reply.status == 200 and found is not None and found.get("resourceType") == type_:

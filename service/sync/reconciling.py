@@ -25,7 +25,7 @@ from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import comparing, deliver
 from service.sync.comparing import DIFFERS, MISSING, OVER_HELD, SAME, TWICE, UNKNOWN, Finding, Theirs, Unread
-from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.deliver import Abilities, Match, Owed, Ready, Standing, Terms
 from service.sync.looking import Looking
 from service.sync.outcomes import Outcome
 from service.wire import read
@@ -209,7 +209,7 @@ def _ready(one: Known, there: dict[str, Standing]) -> Ready | Match | Outcome:
     held = Copy("", one.num, one.remote_id, one.remote_version, one.held_version, one.held_level, b"")
     owed = Owed(0, one.num, text_of(one.uuid), one.type, one.version or "", one.level, 0, body, gone=one.state != THERE)
     never = Standing(deliver.NEVER, 0)
-    return deliver.prepared(owed, held, EVERYTHING, lambda _type, uuid: there.get(uuid, never), create_people=True)
+    return deliver.prepared(owed, held, EVERYTHING, lambda _type, uuid: there.get(uuid, never), Terms(create_people=True))
 
 
 def _references(one: Known) -> set[str]:

@@ -24,8 +24,8 @@ from service.store.reading import Rendered
 from service.store.streams import Due, Lease, LeaseLost, Settled
 from service.store.tables import FOREVER, THERE
 from service.store.targets import Target
-from service.sync import deliver, matching
-from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync import deliver, documents, matching
+from service.sync.deliver import Abilities, Match, Owed, Ready, Standing, Terms
 from service.sync.exchanges import bodies, heads
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Unsure, Waits
 from service.sync.settling import fared, put_back, settled
@@ -196,8 +196,9 @@ def _moved(stream: Stream, batch: Batch) -> bool:
 
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
-    remote, create_people = batch.held.get(owed.resource), bool(stream.target.settings.get("create_people"))
-    return deliver.prepared(owed, remote, stream.able, lambda t, u: _standing(stream, batch, t, u), create_people=create_people)
+    s = stream.target.settings
+    terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE)
+    return deliver.prepared(owed, batch.held.get(owed.resource), stream.able, lambda t, u: _standing(stream, batch, t, u), terms)
 
 
 def _outcome(stream: Stream, batch: Batch, owed: Owed) -> Outcome:
@@ -224,7 +225,7 @@ def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
     if num is None:
         return Standing(deliver.NEVER, 0)
     held = batch.held.get(num)
-    if held is not None and held.vanished:
+    if held is not None and (held.vanished or held.as_document):
         return Standing(deliver.NEVER, num)
     if held is not None and held.remote_id is not None:
         return Standing(deliver.HELD, num, held.remote_id)
@@ -248,6 +249,8 @@ def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
 
 def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     """What the EHR may have of it: the version that it was seen to hold, and what we said since. The newest is first."""
+    if ready.as_document:
+        return []  # documents are not merged
     since, level = (ready.remote.version, ready.remote.level) if ready.remote is not None else (None, ready.owed.level)
     with stream.service.database.glance() as connection:
         return [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, ready.owed.version)]
@@ -261,7 +264,7 @@ def _keep(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outco
     elif isinstance(outcome, Contested):
         batch.contested.append(Sides(owed.resource, outcome.elements, outcome.base, outcome.ours, outcome.theirs, outcome.version, owed.delivery))
     elif isinstance(outcome, Refused) and isinstance(ready, Ready) and ready.remote is not None and outcome.status in NOT_THERE:
-        _hold(batch, replace(ready.remote, remote_version=None, sent_hash=VANISHED))
+        _hold(batch, replace(batch.held[owed.resource], remote_version=None, sent_hash=VANISHED))
     elif isinstance(outcome, Matched) and outcome.remote_id is not None:
         _hold(batch, Copy(stream.target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
@@ -279,10 +282,12 @@ def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:
     before, owed = ready.remote, ready.owed
     if isinstance(outcome, Held):
         assert before is not None
-        return Copy(before.target, before.resource, before.remote_id, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
+        there = f"{owed.type}/{before.remote_id}" if ready.as_document else before.remote_id
+        return Copy(before.target, before.resource, there, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
     sent = b"" if outcome.merged else ready.digest
-    return Copy(stream.target.id, owed.resource, outcome.remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
+    remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
+    return Copy(stream.target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
 
 
 def _write(stream: Stream, batch: Batch) -> None:

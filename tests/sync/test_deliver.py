@@ -11,7 +11,7 @@ from mappings.codes import NHS_NUMBER
 from mappings.parts import system_of
 from service.store.copies import Copy
 from service.sync import ehrs
-from service.sync.deliver import HELD, NEVER, OWED, Abilities, Match, Owed, Ready, Standing, abilities, digest, in_order, our_identifier, prepared, put
+from service.sync.deliver import HELD, NEVER, OWED, Abilities, Match, Owed, Ready, Standing, Terms, abilities, digest, in_order, our_identifier, prepared, put
 from service.sync.outcomes import Matched, Moot, Refused, Unsupported, Waits
 
 ABLE = Abilities(dict.fromkeys(("Observation", "Patient", "Encounter", "Procedure"), frozenset({"create", "update", "delete"})), searched={"Patient": frozenset({"identifier"})})
@@ -33,7 +33,7 @@ def standing(state: str) -> Any:
 
 
 def ready(one: Owed, remote: Copy | None = None, state: str = HELD, able: Abilities = ABLE, *, create_people: bool = False) -> Any:
-    return prepared(one, remote, able, standing(state), create_people=create_people)
+    return prepared(one, remote, able, standing(state), Terms(create_people=create_people))
 
 
 def test_what_is_referred_to_comes_first() -> None:

@@ -33,14 +33,18 @@ def synced(service: Service, pathway: Http, connect: Connect, sandbox: Sandbox, 
 
 
 def pulled(service: Service, type_: str) -> Pull:
+    return pull_of(service, "one", type_)
+
+
+def pull_of(service: Service, name: str, type_: str) -> Pull:
     """One pull of a type, begun where the last ended."""
     with service.database.glance() as connection:
-        kept = {one.type: one for one in cursors.of(connection, "one")}
-        target = targets.get(connection, "one")
+        kept = {one.type: one for one in cursors.of(connection, name)}
+        target = targets.get(connection, name)
     assert target is not None
     if type_ not in kept:
-        service.database.write(lambda tx: cursors.begin(tx, "one", [*kept, type_], 60_000_000, micros(service.tenant.now())))
-        return pulled(service, type_)
+        service.database.write(lambda tx: cursors.begin(tx, name, [*kept, type_], 60_000_000, micros(service.tenant.now())))
+        return pull_of(service, name, type_)
     return pull(service, target, kept[type_])
 
 
