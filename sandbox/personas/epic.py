@@ -11,7 +11,8 @@
 | E4: Observation categories procedure, therapy and activity are errors | SMART Fetch, filtering.py | refused_values |
 | ids are long, opaque, case-sensitive and begin with an e | general knowledge | new_id |
 | no version reads, no history, no deletes | general knowledge | types |
-| E5, E6: tokens by private_key_jwt, of varying life | comes with SMART Backend Services | access.py |
+| E5: assertions for five minutes at most, each for one use; a new key is not known at once | SMART, general knowledge | smart.py, the fault `status` |
+| E6: tokens of varying life, and no refresh token | general knowledge | `expiresIn` and `livesFor` of smart.py |
 """
 
 import secrets

@@ -5,6 +5,7 @@
 | several interactions in one transaction, which is done or not, and in a batch | system |
 | every version that ever was is told, of one resource, of a type, and of all | types, system |
 | it takes every type of a clinic's records, to read, create, update and delete | types |
+| a patch is a JSON Patch | the server's own way |
 | If-None-Exist: none found 201, one 200, several 412 (F1) | conditional_create |
 | a stale If-Match is 412; without one an update goes through | the server's own way |
 | an update that changes nothing is a new version all the same (HAPI's default is not to make one) | the server's own way |
