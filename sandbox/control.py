@@ -118,7 +118,8 @@ def _own_users(ehr: Ehr) -> Ehr:
     was = ehr.persona
     types = dict.fromkeys(was.types, frozenset(INTERACTIONS))
     own = Persona(was.name, was.title, was.path, types, new_id=was.new_id, patch=merged, conditional_create=True, last_updated=True)
-    return replace(ehr, persona=own)
+    # Links to further pages are below the EHR's own base, which has its own word for them.
+    return replace(ehr, persona=replace(own, page_parameter=was.page_parameter))
 
 
 def _limit(request: Request) -> int:

@@ -5,9 +5,10 @@
     curl localhost:8001/_sandbox/faults                    # what is set, and how often each has happened
     curl -X DELETE localhost:8001/_sandbox/faults/1        # one; without /1 all of them
 
-Every fault says which requests it is about: `persona`, `method`, `type` (the resource type, also of searches), `path` (a regular
-expression, looked for in path and query); and how often: `times` (it then stays in the list with nothing `left`), `share` (from 0 to 1,
-with `seed` the same requests each time), or always. Several may meet one request: the first that was set is the outermost.
+Every fault says which requests it is about: `persona`, `method`, `type` (the resource type, also of searches; a Bundle at the base and the
+token endpoint have none), `path` (a regular expression, looked for in path and query); and how often: `times` (it then stays in the list
+with nothing `left`), `share` (from 0 to 1, with `seed` the same requests each time), or always. Several may meet one request: the first
+that was set is the outermost.
 """
 
 import re

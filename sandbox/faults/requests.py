@@ -35,6 +35,8 @@ def status(fault: Fault, asked: Asked, go_on: GoOn) -> Answer:
         said.body = fault["body"].encode() if isinstance(fault["body"], str) else fhir_json.write(fault["body"])
         said.headers["Content-Type"] = "text/plain; charset=utf-8" if isinstance(fault["body"], str) else "application/json"
     told = {"Content-Type": fault["contentType"], "Retry-After": fault["retryAfter"], **(fault["headers"] or {})}
+    if number in (204, 304):
+        said.body = b""
     said.headers |= {name: str(value) for name, value in told.items() if value is not None}
     return said
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.sandbox.client import Client, Fhir, name
+from tests.sandbox.client import Client, Fhir, link, name
 from tests.sandbox.samples import least
 
 
@@ -72,6 +72,13 @@ def test_its_own_users_write_what_the_interface_takes_from_nobody_and_are_checke
     assert in_epic.post("CarePlan", {"resourceType": "CarePlan"}).status_code == 422
     assert in_epic.delete(name(plan)).status_code == 204
     assert epic.get(name(plan)).status_code == 410
+
+
+def test_its_own_users_turn_pages_too(origin: str, session: requests.Session, oracle: Client, oracle_patient: str) -> None:
+    ids = {oracle.create(least("Observation", oracle_patient))["id"] for _ in range(3)}
+    first = Client(session, f"{origin}/_sandbox/records/oracle").search("Observation", subject=oracle_patient, _count="2")
+    second = oracle.get(link(first, "next") or "").json()
+    assert {entry["resource"]["id"] for bundle in (first, second) for entry in bundle["entry"]} == ids
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/_sandbox", "/_sandbox/records", "/_sandbox/records/nobody/Patient", "/fhir", "/fhir/r4x/Patient"])

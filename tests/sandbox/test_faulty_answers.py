@@ -74,6 +74,13 @@ class TestStatus:
         assert (answer.text, answer.headers["Content-Type"], answer.headers["X-Cache"]) == ("<h1>Bad Gateway</h1>", "text/html", "miss")
         fault("status", status=500)
 
+    def test_it_may_be_one_without_a_body_or_a_redirect(self, plain: Client, fault: SetFault) -> None:
+        fault("status", status=204, times=1)
+        fault("status", status=307, headers={"Location": "http://elsewhere.example/"})
+        assert (plain.get("metadata").status_code, plain.session.get(f"{plain.base}/metadata", allow_redirects=False).status_code) == (204, 307)
+        answer = plain.session.get(f"{plain.base}/metadata", allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (307, "http://elsewhere.example/")
+
     def test_the_body_may_be_some_other_json(self, plain: Client, fault: SetFault) -> None:
         fault("status", status=401, body={"error": "invalid_client"})
         answer = plain.get("metadata")
