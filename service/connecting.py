@@ -28,9 +28,9 @@ CLIENT = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def problems(found: Target) -> Problems:
-    """Every problem of how an EHR is to be reached, by its path; its secrets are not sealed yet."""
+    """Every problem of how an EHR is to be reached, by its path. Its headers are (name, template), not sealed yet."""
     s = found.settings
-    manner = manners.problems(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), s.get("headers") or {}, found.organisation)
+    manner = manners.problems(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), s.get("headers") or (), found.organisation)
     return [*_of_auth(s.get("auth") or {}, private=bool(s.get("private"))), *manner, *_of_files(s)]
 
 

@@ -6,7 +6,7 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import UUID, uuid4, uuid5
@@ -59,13 +59,14 @@ class Manner:
         return uuid5(self.namespace, "\n".join(said))
 
 
-def problems(media_type: str, answer: str, templates: Mapping[str, str], organisation: str | None) -> list[tuple[str, str]]:
+def problems(media_type: str, answer: str, templates: Iterable[tuple[str, str]], organisation: str | None) -> list[tuple[str, str]]:
     """What is wrong with the manner of an EHR that is to be added, every problem by its path."""
     found = [] if MEDIA_TYPE.fullmatch(media_type) else [("/mediaType", "should be a media type of JSON, such as application/fhir+json")]
     if answer not in ANSWERS:
         found.append(("/prefer", f"should be one of {', '.join(ANSWERS)}"))
-    names = [name.lower() for name in templates]
-    for name, template in templates.items():
+    given = list(templates)
+    names = [name.lower() for name, _ in given]
+    for name, template in given:
         wrong = _wrong(name, template, organisation) or ("is given more than once" if names.count(name.lower()) > 1 else "")
         if wrong:
             found.append((f"/headers/{name[:100]}", wrong))

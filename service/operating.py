@@ -63,8 +63,7 @@ def age(text: str) -> int | None:
 
 def ehr(target: Target, lets_in: Access, progress: tuple[int, int] | None, now: int) -> dict[str, Any]:
     """An EHR as JSON: what it is, how it is faring, what it does not let us do, and how far it is caught up with."""
-    asked = (target.settings.get("auth") or {}).get("scope", "")
-    lacks = lacking(asked, lets_in.granted, target.types or PARAMETERS) if lets_in.granted is not None else []
+    lacks = _lacks(target, lets_in)
     state = "paused" if target.paused else "snoozed" if target.snoozed_until > now else "degraded" if lacks else "open"
     return {
         "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
@@ -74,6 +73,18 @@ def ehr(target: Target, lets_in: Access, progress: tuple[int, int] | None, now: 
         "problem": lets_in.problem, "lacking": lacks, "software": (target.capability or {}).get("software"),
         **({} if progress is None else {"catchingUp": {"lookedAt": progress[0], "of": progress[1]}}),
     }  # fmt: skip
+
+
+def let_in(tx: Connection, target: Target, before: Access) -> list[str]:
+    """An EHR lets us in: it is left alone no longer for having kept us out. Returns the scopes that it was asked for and did not grant."""
+    if before.problem is not None:
+        targets.change(tx, target.id, snoozed_until=0)
+    return _lacks(target, access.get(tx, target.id))
+
+
+def _lacks(target: Target, lets_in: Access) -> list[str]:
+    asked = (target.settings.get("auth") or {}).get("scope", "")
+    return lacking(asked, lets_in.granted, target.types or PARAMETERS) if lets_in.granted is not None else []
 
 
 def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:

@@ -1,22 +1,32 @@
 """EHRs: which there are, what they take, and whether they let us in."""
 
 import dataclasses
+from contextlib import closing
 from typing import Any
 
 import click
 
 from mappings.disclosure import Level
+from mappings.search import PARAMETERS
 from service import operating
-from service.cli import show, watching
+from service.cli import connecting, show, watching
 from service.cli.wired import now, wired
-from service.security.secrets import seal
-from service.store import targets
+from service.connecting import sealed
+from service.security.scopes import letters_lacking
+from service.store import access, targets
 from service.store.targets import Target
-from service.sync import ehrs
+from service.sync import documents, ehrs
+from service.sync.access import Access
 from service.sync.deliver import Abilities, abilities
+from service.sync.targets.rest import Rest
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service
 
+INTERACTIONS = {"c": "create", "r": "read", "u": "update", "d": "delete", "s": "search"}
+LISTED = {"id level baseUrl": "EHR", "state problem lacking": "State", "breaker": "Breaker", "deliveries": "Deliveries", "lastMinute": "Last minute",
+          "oldestWaitingSeconds": "Oldest (s)", "catchingUp": "Catching up"}  # fmt: skip
+TESTED = {"type": "Type", "create": "Create", "update": "Update", "delete": "Delete", "once": "Created once by", "sent": "In agreement",
+          "lacking": "Not allowed"}  # fmt: skip
 PEOPLE = ("Patient", "Practitioner", "PractitionerRole", "Organization", "Location", "RelatedPerson")
 
 
@@ -34,25 +44,38 @@ def ehr() -> None:
 @click.option("--token", help="A static bearer token. It is kept encrypted.")
 @click.option("--types", help="The resource types that it is sent, comma-separated; all when not given.")
 @click.option("--create-people", is_flag=True, help="Create patients, practitioners and organisations there: for demos; a real EHR has its own.")
+@click.option("--documents", is_flag=True, help="What it does not take as such goes to it as a DocumentReference, readable and whole.")
 @click.option("--private", is_flag=True, help="It may be at a private or loopback address, and without https.")
 @click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already.")
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Streams sent to it at the same time.")
+@connecting.options
 def add(name: str, base_url: str, level: str, types: str | None, token: str | None, **given: Any) -> None:
     """Register an EHR. Nothing is sent before its CapabilityStatement was read."""
-    settings = {"create_people": given["create_people"], "private": given["private"], "types": types.split(",") if types else None}
-    found = Target(name, base_url.rstrip("/"), "4.0.1", int(Level[level]), given["organisation"], given["role"], False, given["max_in_flight"], 0, 0,
-                   settings={k: v for k, v in settings.items() if v})
+    if token and given["client_id"]:
+        raise click.UsageError("It lets us in by --token or by --client-id, not by both")
+    alternate = documents.TYPE if given["documents"] else None
+    settings = {"create_people": given["create_people"], "private": given["private"], "types": types.split(",") if types else None, "alternate": alternate}
+    settings = {name: value for name, value in {**settings, **connecting.settings(given, types)}.items() if value}
+    who = (int(Level[level]), given["organisation"], given["role"])
+    found = Target(name, base_url.rstrip("/"), "4.0.1", *who, False, given["max_in_flight"], 0, 0, settings=settings)
     operating.check_ehr(found)
     with wired() as service:
-        auth = {"auth": {"type": "bearer", "token": seal(service.tenant, token, name)}} if token else {}
-        trial = dataclasses.replace(found, settings={**found.settings, **auth})
-        able = _asked(service, trial)
+        found = connecting.registered(service, found)
+        trial = dataclasses.replace(found, settings=sealed(service.tenant, found, token))
+        able = _asked(service, trial, Access(service, trial, kept=False))
         service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, token, now(service), from_now=given["only_changes"]))
-    show.done(f"EHR {name} is registered at level {level}. {_summary(able)}", ehr=name)
+    show.done(f"EHR {name} is registered at level {level}. {_summary(able)}{_next(found)}", ehr=name)
 
 
-def _asked(service: Service, target: Target) -> Abilities:
-    talk, line = ehrs.rest(service, target)
+def _next(found: Target) -> str:
+    auth = found.settings.get("auth")
+    if not auth:
+        return ""
+    return f" Its tokens come from {auth['origin']}. Once it knows {auth['client_id']} and our keys: pathway-fhir ehr test {found.id}"
+
+
+def _asked(service: Service, target: Target, lets_in: Access | None = None) -> Abilities:
+    talk, line = ehrs.rest(service, target, lets_in)
     try:
         return abilities(talk.statement())
     except (NotReached, Interrupted, ValueError) as error:
@@ -77,33 +100,46 @@ def list_(watch: bool) -> None:
 def _list(service: Service) -> None:
     with service.database.reading() as connection:
         found = operating.ehrs(connection, now(service))
-    show.rows(found, {"id level baseUrl": "EHR", "state": "State", "breaker": "Breaker", "deliveries": "Deliveries", "lastMinute": "Last minute",
-                      "oldestWaitingSeconds": "Oldest (s)", "catchingUp": "Catching up"})
+    show.rows(found, LISTED)
 
 
 @ehr.command()
 @click.argument("name")
 def test(name: str) -> None:
-    """Ask an EHR what it takes, and show it type by type."""
-    from mappings.search import PARAMETERS
+    """Ask an EHR what it takes, and whether it lets us in; show type by type what it takes and does not allow us.
 
+    It is let us in by one search for what is not there. What keeps us out is said in words, and the exit code is 1.
+    """
     with wired() as service:
         with service.database.glance() as connection:
-            target = targets.get(connection, name)
+            target, before = targets.get(connection, name), access.get(connection, name)
         if target is None:
             raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
-        able = _asked(service, target)
         talk, line = ehrs.rest(service, target)
+        with closing(line):
+            able = _stated(service, target, talk)
+            problem = ehrs.kept_out(talk, able, target)
+        if problem is not None:
+            raise show.Failure(f"{name} does not let us in. {problem}")
+        lacks = service.database.write(lambda tx: operating.let_in(tx, target, before))
+    show.rows([_tested(target, able, one, lacks) for one in sorted(PARAMETERS)], TESTED)
+    if not show.as_json():
+        click.echo(f"It lets us in{', and does not allow what we asked for: ' + ', '.join(lacks) if lacks else ''}.")
+
+
+def _stated(service: Service, target: Target, talk: Rest) -> Abilities:
+    try:
         kept = ehrs.essential(talk.statement())
-        line.close()
-        service.database.write(lambda tx: targets.change(tx, name, capability=kept, capability_at=now(service)))
-    found = [
-        {"type": t, "create": able.can(t, "create"), "update": able.can(t, "update"), "delete": able.can(t, "delete"),
-         "once": "conditional create" if t in able.conditional_create else "search, then create" if able.searches(t, "identifier") else "cannot be asked",
-         "sent": target.takes(t)}
-        for t in sorted(PARAMETERS)
-    ]  # fmt: skip
-    show.rows(found, {"type": "Type", "create": "Create", "update": "Update", "delete": "Delete", "once": "Created once by", "sent": "In agreement"})
+    except (NotReached, Interrupted, ValueError) as error:
+        raise show.Failure(f"{target.base_url}/metadata cannot be read: {error}") from None
+    service.database.write(lambda tx: targets.change(tx, target.id, capability=kept, capability_at=now(service)))
+    return abilities(kept)
+
+
+def _tested(target: Target, able: Abilities, type_: str, lacks: list[str]) -> dict[str, Any]:
+    once = "conditional create" if type_ in able.conditional_create else "search, then create" if able.searches(type_, "identifier") else "cannot be asked"
+    return {"type": type_, "create": able.can(type_, "create"), "update": able.can(type_, "update"), "delete": able.can(type_, "delete"), "once": once,
+            "sent": target.takes(type_), "lacking": [INTERACTIONS[letter] for letter in letters_lacking(lacks, type_)]}  # fmt: skip
 
 
 @ehr.command()

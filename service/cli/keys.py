@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 from service.cli import show
 from service.cli.ehrs import ehr
 from service.cli.wired import now, wired
+from service.operating import NAME
 from service.renderings import instant
 from service.security import keys as our_keys
-from service.store import audit, signing_keys, targets
+from service.store import audit, signing_keys
 from service.store.signing_keys import SigningKey
 from service.wiring import Service
 
@@ -45,6 +46,8 @@ def _row(connection: Connection, one: SigningKey, at: int) -> dict[str, Any]:
 @click.option("--ehr", "name", help="The EHR that it is for alone; all that have none of their own when not given.")
 def generate(alg: str, name: str | None) -> None:
     """Make a key that signs at once: the first, or one in the place of a key that others may know. Else rotate."""
+    if name is not None and not NAME.fullmatch(name):
+        raise click.BadParameter("should be the name of an EHR, which may be added later", param_hint="--ehr")
     with wired() as service:
         made = _added(service, [alg], name, "key generate", overlap=0)
         show.done(f"Key {made[0].kid} signs from now on. {_published(service)}", keys=[one.kid for one in made])
@@ -71,8 +74,6 @@ def _added(service: Service, algs: list[str], name: str | None, action: str, *, 
     made = [our_keys.made(service.tenant, alg, name, now(service), overlap=overlap) for alg in algs]
 
     def work(tx: Connection) -> None:
-        if name is not None and targets.get(tx, name) is None:
-            raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
         for one in made:
             signing_keys.add(tx, one)
         audit.record(tx, [audit.Event(now(service), "command line", action, f"key/{one.kid}", 200, detail=f"{one.alg} {name or ''}".strip()) for one in made])

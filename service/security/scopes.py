@@ -76,6 +76,12 @@ def lacking(asked: str, granted: str, types: Iterable[str]) -> list[str]:
     return [*(f"system/{type_}.{letters}" for type_, letters in sorted(found.items()) if letters), *others]
 
 
+def letters_lacking(lacks: Iterable[str], type_: str) -> str:
+    """The letters that are lacking of one type."""
+    found = _known(" ".join(lacks)).granted
+    return "".join(c for c in LETTERS if c in found.get(type_, frozenset()) | found.get("*", frozenset()))
+
+
 def _together(one: str, other: str) -> str:
     return "".join(c for c in LETTERS if c in one or c in other)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from service import connecting
 from service.manners import ANSWERS, FHIR_JSON, Manner
@@ -14,7 +14,7 @@ from service.sync.deliver import Abilities, abilities
 from service.sync.door import Carries, Door, LetsIn
 from service.sync.outcomes import objects
 from service.sync.targets.rest import Rest
-from service.sync.transport import Interrupted, Line, NotReached
+from service.sync.transport import Interrupted, Line, NotLetIn, NotReached
 from service.tenant import derived
 from service.wiring import Service
 
@@ -60,3 +60,24 @@ def essential(statement: Mapping[str, Any]) -> dict[str, Any]:
     software = statement.get("software")
     name = software.get("name") if isinstance(software, dict) else None
     return {"fhirVersion": statement.get("fhirVersion"), "software": name, "rest": [{"interaction": system, "searchParam": common, "resource": resources}]}
+
+
+def kept_out(ehr: Rest, able: Abilities, target: Target) -> str | None:
+    """What keeps us out of an EHR, in words; None where nothing does. It is found by one search, or read, of what is not there."""
+    types, nobody = sorted(target.types or able.interactions), uuid4()
+    searched = next((one for one in types if able.searches(one, "identifier")), None)
+    read = next((one for one in types if able.can(one, "read")), None)
+    if searched is None and read is None:
+        return "It says that nothing can be searched or read there, so nothing can be tried"
+    way = f"/{searched}?identifier=urn:uuid:{nobody}" if searched else f"/{read}/{nobody}"
+    try:
+        status = ehr.get(way).status
+    except NotLetIn as error:
+        return error.words
+    except (NotReached, Interrupted) as error:
+        return f"It does not answer: {error}"
+    if status == 401:
+        return "It does not accept our token (401)" if target.settings.get("auth") else "It wants a token, and has given us none (401)"
+    if status == 403:
+        return f"It does not allow us to {'search' if searched else 'read'} {searched or read} (403)"
+    return f"It fails ({status})" if status == 429 or status >= 500 else None

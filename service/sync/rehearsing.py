@@ -15,6 +15,7 @@ from service.store.streams import Lease
 from service.store.targets import Target
 from service.sync import ehrs
 from service.sync.deliver import PEOPLE, Abilities, Owed
+from service.sync.exchanges import SAID
 from service.sync.matching import KNOWN_BY
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Reply, Unsure
 from service.sync.sending import Stream, rehearsed
@@ -22,7 +23,7 @@ from service.sync.transport import Interrupted
 from service.wire import encode, read
 from service.wiring import Service
 
-HIDDEN = frozenset({"authorization", "cookie"})
+SHOWN = frozenset(name.lower() for name in SAID)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Nowhere:
         self._made = 0
 
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
-        shown = {name: value for name, value in headers.items() if name.lower() not in HIDDEN}
+        shown = {name: value if name.lower() in SHOWN else "(not shown)" for name, value in headers.items()}  # a gateway's key may be among them
         self.requests.append(Request(method, url, shown, read(body) if body else None))
         if method == "POST":
             self._made += 1

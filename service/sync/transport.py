@@ -8,6 +8,7 @@ than what is left: looking up the name, each of its addresses, and the whole of 
 import heapq
 import ipaddress
 import itertools
+import os
 import queue
 import socket
 import ssl
@@ -213,11 +214,14 @@ class Line:
         self._session = requests.Session()
         self._session.trust_env = False  # sic: a .netrc on the machine replaced our token
         self._session.cert, self._session.verify = certificate, trusted or True
+        self._files = [file for file in (*(certificate if isinstance(certificate, tuple) else (certificate,)), trusted) if file]
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
 
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         """One HTTP call. Raises NotReached or Interrupted, which make the difference between trying again and looking first."""
+        if not all(os.access(file, os.R_OK) for file in self._files):
+            raise NotReached("our certificate, its key, or those whom we trust cannot be read from their files")
         _calling.private, _calling.sent, _calling.socket, _calling.ends = self._private, False, None, time.monotonic() + self._seconds
         number = _watchdog.arm(self._seconds)
         try:

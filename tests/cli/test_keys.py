@@ -36,7 +36,8 @@ def test_a_rotation_is_of_every_algorithm_or_of_one(run: Run) -> None:
 def test_what_is_not_there_is_neither_rotated_nor_retired_nor_made_for(run: Run) -> None:
     assert run("ehr", "keys", "rotate").code == 3
     assert run("ehr", "keys", "retire", "nothing").code == 3
-    assert run("ehr", "keys", "generate", "--ehr", "nobody").code == 3
+    assert run("ehr", "keys", "rotate", "--ehr", "nobody").code == 3
+    assert run("ehr", "keys", "generate", "--ehr", "No Name!").code == 2
     assert run("ehr", "keys", "list").rows == []
 
 

@@ -69,3 +69,14 @@ def test_a_forecast_says_type_by_type_what_is_sent_and_how(run: Run, owing: Http
     assert how["CarePlan"] == "unsupported" and how["Observation"].startswith("search, then create")
     assert {row["type"]: row["sent"] for row in run("ehr", "forecast", "plain").rows}["CarePlan"] == "conditional create"
     assert run("ehr", "forecast", "nobody").code == 3
+
+
+def test_a_plan_shows_which_headers_an_ehr_wants_and_no_gateways_key(run: Run, pushed: Http, sandbox: str) -> None:
+    header = ("--header", "apikey=a-gateways-key", "--header", "X-Request-ID={request_id}")
+    run("ehr", "add", "plain", f"{sandbox}/fhir/r4", "--create-people", "--private", *header)
+    run("ehr", "pause", "plain")
+    run("work", "--until-idle")
+    said = run("deliveries", "plan", "--ehr", "plain")
+    requests_ = [request for one in said.rows for request in one["requests"]]
+    assert {request["headers"]["apikey"] for request in requests_} == {"(not shown)"} and "a-gateways-key" not in said.out
+    assert len({request["headers"]["X-Request-ID"] for request in requests_}) == len(requests_)

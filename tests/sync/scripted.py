@@ -1,6 +1,7 @@
 """An EHR of which every byte is scripted: a socket that says what a test tells it to, and keeps what it was asked."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -13,22 +14,25 @@ Script = Callable[[socket.socket, bytes], None]
 @dataclass
 class Scripted:
     port: int
+    scheme: str = "http"
     asked: list[bytes] = field(default_factory=list)
+    known_as: list[str] = field(default_factory=list)  # who the certificates of callers are for
 
     @property
     def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}/fhir"
+        return f"{self.scheme}://127.0.0.1:{self.port}/fhir"
 
 
 @contextmanager
-def scripted(script: Script, *, greeted: bool = True) -> Iterator[Scripted]:
+def scripted(script: Script, *, greeted: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     """Answers every request by the script, which is given the connection and what was asked; then hangs up.
 
     One that is not `greeted` waits for no whole request: the script has the connection once the first bytes are there.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        ehr = Scripted(listening.getsockname()[1])
-        thread = threading.Thread(target=_serve, args=(listening, ehr, script, _request if greeted else _first))
+        ehr = Scripted(listening.getsockname()[1], "https" if tls else "http")
+        heard = _request if greeted else _first
+        thread = threading.Thread(target=_serve, args=(listening, ehr, script, heard, tls))
         thread.start()
         yield ehr
         listening.shutdown(socket.SHUT_RDWR)
@@ -36,7 +40,7 @@ def scripted(script: Script, *, greeted: bool = True) -> Iterator[Scripted]:
     assert not thread.is_alive()
 
 
-def _serve(listening: socket.socket, ehr: Scripted, script: Script, heard: Callable[[socket.socket], bytes]) -> None:
+def _serve(listening: socket.socket, ehr: Scripted, script: Script, heard: Callable[[socket.socket], bytes], tls: ssl.SSLContext | None) -> None:
     while True:
         try:
             connection, _ = listening.accept()
@@ -44,10 +48,19 @@ def _serve(listening: socket.socket, ehr: Scripted, script: Script, heard: Calla
             return
         with connection, suppress(OSError):
             connection.settimeout(5)
-            asked = heard(connection)
-            if asked:
-                ehr.asked.append(asked)
-                script(connection, asked)
+            if tls is None:
+                _answer(connection, ehr, script, heard)
+                continue
+            with tls.wrap_socket(connection, server_side=True) as secured:
+                ehr.known_as += [value for part in (secured.getpeercert() or {}).get("subject", ()) for _, value in part]
+                _answer(secured, ehr, script, heard)
+
+
+def _answer(connection: socket.socket, ehr: Scripted, script: Script, heard: Callable[[socket.socket], bytes]) -> None:
+    asked = heard(connection)
+    if asked:
+        ehr.asked.append(asked)
+        script(connection, asked)
 
 
 def _first(connection: socket.socket) -> bytes:

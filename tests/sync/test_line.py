@@ -14,6 +14,7 @@ import pytest
 from service.sync.door import Always, Door
 from service.sync.targets.rest import Rest
 from service.sync.transport import MOST_BYTES, Interrupted, Line, NotReached
+from tests.sync.certified import Issuer, over_tls
 from tests.sync.scripted import drips, resets, says, scripted
 from tests.sync.test_rest import NEITHER, Refused, Unsure, copy, ready
 
@@ -215,3 +216,54 @@ def _until_hung_up(ours: Line) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the EHR did not hang up")
+
+
+@pytest.fixture
+def trusted(tmp_path: Path) -> Issuer:
+    return Issuer(tmp_path, "trusted")
+
+
+def test_an_ehr_may_ask_for_a_certificate_of_ours(trusted: Issuer) -> None:
+    cert, key = trusted.issue("pathway")
+    with over_tls(says(WHOLE), *trusted.issue("ehr"), clients=trusted.ca) as ehr:
+        ours = Line(private=True, seconds=5, certificate=(str(cert), str(key)), trusted=str(trusted.ca))
+        assert ours.call("GET", ehr.base, {}).status == 200
+        ours.close()
+    assert ehr.known_as == ["pathway"]
+
+
+def test_a_certificate_that_is_renewed_where_it_is_kept_is_the_one_that_is_shown(trusted: Issuer) -> None:
+    cert, key = trusted.issue("pathway")
+    with over_tls(says(WHOLE), *trusted.issue("ehr"), clients=trusted.ca) as ehr:
+        ours = Line(private=True, seconds=5, certificate=(str(cert), str(key)), trusted=str(trusted.ca))
+        assert ours.call("GET", ehr.base, {}).status == 200
+        for made, where in zip(trusted.issue("renewed"), (cert, key), strict=True):
+            made.replace(where)
+        assert ours.call("GET", ehr.base, {}).status == 200
+        ours.close()
+    assert ehr.known_as == ["pathway", "renewed"]
+
+
+def test_an_ehr_that_asks_for_a_certificate_and_gets_none_has_acted_on_nothing(trusted: Issuer) -> None:
+    with over_tls(says(WHOLE), *trusted.issue("ehr"), clients=trusted.ca) as ehr:
+        with pytest.raises(NotReached, match="certificate required"):
+            Line(private=True, seconds=5, trusted=str(trusted.ca)).call("GET", ehr.base, {})
+        assert not ehr.asked
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told_nothing(trusted: Issuer, tmp_path: Path) -> None:
+    with over_tls(says(WHOLE), *Issuer(tmp_path, "unknown").issue("ehr")) as ehr:
+        for whom in (str(trusted.ca), None):
+            with pytest.raises(NotReached, match="its certificate does not hold: "):
+                Line(private=True, seconds=5, trusted=whom).call("POST", ehr.base, {"Authorization": "Bearer ours"}, b"{}")
+        assert not ehr.asked
+
+
+def test_a_certificate_whose_file_is_gone_is_said_to_be_gone(trusted: Issuer) -> None:
+    cert, key = trusted.issue("pathway")
+    with over_tls(says(WHOLE), *trusted.issue("ehr")) as ehr:
+        ours = Line(private=True, seconds=5, certificate=(str(cert), str(key)), trusted=str(trusted.ca))
+        cert.unlink()
+        with pytest.raises(NotReached, match="cannot be read from their files"):
+            ours.call("GET", ehr.base, {})
+        assert not ehr.asked
