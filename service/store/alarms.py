@@ -1,4 +1,4 @@
-"""What somebody should be told of an EHR, once: what is parked, stuck or failing there, since when, and whether it was told.
+"""What somebody should be told of an EHR, once: what is parked, stuck or failing there, or that it keeps us out, since when, and whether it was told.
 
 An alarm begins when it is first seen and ends when it was well for a while; as long as it lasts it is told once, or again after a
 settable time. Whoever tells it takes it first, so that several workers tell it once.
@@ -13,9 +13,10 @@ from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.sql import insert_many, run
 from service.store.tables import alarm
 
-PARKED_THERE, STUCK, FAILING = "parked", "stuck", "failing"
-REASONS = (PARKED_THERE, STUCK, FAILING)
+PARKED_THERE, STUCK, FAILING, KEEPS_OUT = "parked", "stuck", "failing", "keeps out"
+REASONS = (PARKED_THERE, STUCK, FAILING, KEEPS_OUT)
 FAILURES = 5  # in a row: the breaker opens
+KEPT_OUT = 3  # times in a row: a key that is new to an EHR takes a while to be known there
 SECOND = 1_000_000
 WELL_FOR = 300 * SECOND  # what comes and goes is one alarm
 TAKEN_FOR = 60 * SECOND
@@ -24,7 +25,7 @@ LONGEST_WAIT = 3600 * SECOND
 
 @dataclass(frozen=True)
 class Condition:
-    """What is wrong with an EHR now: how many are parked, for how many seconds the oldest waits, how many failures there were in a row."""
+    """What is wrong with an EHR now: how many are parked, for how many seconds the oldest waits, how often in a row it failed or kept us out."""
 
     target: str
     reason: str
@@ -47,15 +48,16 @@ def conditions(connection: Connection, now: int, stuck_after: int) -> list[Condi
     """What is wrong now, by lookups that cost the same behind any backlog. `stuck_after` is in microseconds."""
     oldest = "(SELECT d.created_at FROM delivery d WHERE d.target = t.id AND d.state = : ORDER BY d.num LIMIT 1)"
     sql = (
-        f"SELECT t.id, t.failures, (SELECT COUNT(*) FROM delivery d WHERE d.target = t.id AND d.state = :), {oldest}, {oldest} "
-        "FROM target t WHERE t.removed_at IS NULL ORDER BY t.id"
+        f"SELECT t.id, t.failures, (SELECT COUNT(*) FROM delivery d WHERE d.target = t.id AND d.state = :), {oldest}, {oldest}, a.failures "
+        "FROM target t LEFT JOIN access a ON a.target = t.id WHERE t.removed_at IS NULL ORDER BY t.id"
     )
     found: list[Condition] = []
-    for name, failures, parked, waiting, sending in run(connection, sql, (PARKED, WAITING, SENDING)):
+    for name, failures, parked, waiting, sending, kept_out in run(connection, sql, (PARKED, WAITING, SENDING)):
         age = now - min(at for at in (waiting, sending, now) if at is not None)
         found += [Condition(name, PARKED_THERE, parked)] if parked else []
         found += [Condition(name, STUCK, age // SECOND)] if age > stuck_after else []
         found += [Condition(name, FAILING, failures)] if failures >= FAILURES else []
+        found += [Condition(name, KEEPS_OUT, kept_out)] if (kept_out or 0) >= KEPT_OUT else []
     return found
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from service.security.secrets import open_sealed
 from service.store import access, targets
+from service.store.alarms import KEPT_OUT
 from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.auth import SECOND, Token, Tokens
@@ -25,7 +26,6 @@ from service.sync.transport import NotLetIn
 from service.wiring import Service
 
 SLOWLY = (60, 120, 300, 600, 900)  # seconds for which an EHR that does not let us in is left alone, by how often that was so in a row
-ALARMING = 3  # times in a row
 
 
 class Source(Protocol):
@@ -126,7 +126,7 @@ class Access:
             return before.failures + 1
 
         failures = self._service.database.write(work)
-        log = self._service.log.error if failures >= ALARMING else self._service.log.warning
+        log = self._service.log.error if failures >= KEPT_OUT else self._service.log.warning
         log("not_let_in", ehr=self._id, status=error.status, failures=failures)
         return failures
 

@@ -1,11 +1,12 @@
-"""Telling somebody, by a webhook, that something is parked, stuck or failing at an EHR: signed, and with nothing of a patient in it.
+"""Telling somebody, by a webhook, that something is parked, stuck or failing at an EHR, or that it keeps us out: signed, and with nothing of a patient in it.
 
     POST {"id", "ehr", "reason", "figure", "since", "at", "again"}
     X-Pathway-Timestamp: 1775034000
     X-Pathway-Signature: sha256=HMAC-SHA256(secret, timestamp "." body), in hexadecimal digits
 
-`reason` is parked (`figure` deliveries need a person), stuck (the oldest has waited `figure` seconds) or failing (`figure` failures
-in a row). An answer of 2xx is a success; all else is told again later. `id` is the same for an alarm however often it is told.
+`reason` is parked (`figure` deliveries need a person), stuck (the oldest has waited `figure` seconds), failing (`figure` failures in
+a row) or keeps out (`figure` times in a row it did not let us in). An answer of 2xx is a success; all else is told again later. `id`
+is the same for an alarm however often it is told.
 """
 
 import hmac

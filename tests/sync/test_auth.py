@@ -14,7 +14,7 @@ from service import operating
 from service.config import Settings
 from service.connecting import origin
 from service.security import keys
-from service.store import access, signing_keys, targets
+from service.store import access, alarms, signing_keys, targets
 from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.access import Access
@@ -530,6 +530,8 @@ def test_an_ehr_that_keeps_refusing_us_is_told_to_whoever_reads_the_log(
         clock.forward(minutes=16)
     found = [(call.method_name, call.kwargs["failures"]) for call in heard.calls if call.args == ("not_let_in",)]
     assert found == [("warning", 1), ("warning", 2), ("error", 3), ("error", 4)]
+    with service.database.glance() as connection:
+        assert alarms.Condition("trust", "keeps out", 4) in alarms.conditions(connection, micros(clock()), 86_400_000_000)
     assert not any("Bearer" in str(call) or "eyJ" in str(call) for call in heard.calls)
 
 
