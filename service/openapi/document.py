@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from service.openapi import answers, exchange, fhir, parameters, records, site
+from service.openapi import answers, exchange, fhir, operating, parameters, records, site
 from service.openapi.operations import Example, Examples, Operation, Reply, is_shared
 from service.openapi.schemas import Schema, schemas
 
@@ -40,7 +40,7 @@ def document(examples: Examples) -> dict[str, Any]:
             "responses": {
                 answers.name_of(*key): _reply(answers.error(*key), examples[key], key) for key in answers.shared_errors(every)
             },
-            "schemas": schemas(),
+            "schemas": dict(sorted({**schemas(), **operating.schemas()}.items())),
         },
     }  # fmt: skip
 

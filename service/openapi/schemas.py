@@ -10,7 +10,6 @@ from mappings.kind import Kind
 from mappings.search import PARAMETERS
 from service.api.describing import json_schema_of
 from service.security.keys import ALGORITHMS
-from service.store.outbox import STATES
 
 Schema = dict[str, Any]
 
@@ -38,7 +37,7 @@ def record(description: str, required: dict[str, Schema], optional: dict[str, Sc
 
 
 def schemas() -> dict[str, Schema]:
-    return dict(sorted({**_entities(), **_envelopes(), **_operating(), **_fhir(), **_site()}.items()))
+    return {**_entities(), **_envelopes(), **_discovery(), **_fhir(), **_site()}
 
 
 # --- the clinic's records
@@ -151,60 +150,8 @@ def _preview() -> Schema:
     })  # fmt: skip
 
 
-def _operating() -> dict[str, Schema]:
-    nothing = {"type": "null"}
-    named = record("A record, by its kind and key.", {"kind": {"type": "string", "enum": list(KINDS)}, "id": text("The record's key.")})
-    headers = {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers that tell something and let nobody in."}
-    called = record("A call to the EHR.", {
-        "method": text("GET, POST, PUT, DELETE."), "path": text("Below the EHR's base, without the values of parameters."), "requestHeaders": headers,
-    }, {
-        "status": number("The status of the answer."), "responseHeaders": headers, "problem": text("Why there was no answer."),
-        "requestBody": text("What was sent, of an attempt that failed, up to a limit."), "responseBody": text("What was answered, likewise."),
-    })  # fmt: skip
-    attempt = record("One attempt to deliver.", {
-        "number": number("Its number, from 1.", minimum=1), "at": MOMENT, "endedAt": {"type": ["string", "null"], "format": "date-time"},
-        "request": text("What was sent."), "outcome": text("What came of it."), "status": {"type": ["integer", "null"]},
-        "words": {"type": ["string", "null"], "description": "The EHR's own words."},
-        "calls": listed(called, "The calls of which it was made, the last of them."),
-    })  # fmt: skip
-    delivery = record("One resource on its way to one EHR.", {
-        "id": number("The delivery's number."), "ehr": text("The EHR's name."), "state": {"type": "string", "enum": list(STATES)},
-        "attempts": number("How often it was tried."), "resource": ref("ResourceId"), "entity": named, "createdAt": MOMENT, "changedAt": MOMENT,
-    }, {
-        "remoteId": text("The EHR's own id of the resource."), "nextAt": MOMENT | {"description": "When it is tried next."},
-        "replays": number("The delivery that this one replays."), "reason": text("Why it is in this state."), "log": listed(ref("Attempt")),
-    })  # fmt: skip
+def _discovery() -> dict[str, Schema]:
     return {
-        "Attempt": attempt,
-        "Changed": record("Deliveries that were changed.", {
-            "numbers": listed(number("A delivery's number.")), "more": {"type": "boolean", "description": "Whether there may be more that are chosen."},
-        }),
-        "Reconciliation": record("How an EHR stood when all of it was last looked at.", {
-            "ehr": text("The EHR's name."), "at": MOMENT, "seconds": {"type": "number", "description": "How long it took."},
-            "counts": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "How many resources are of which verdict."},
-            "complete": {"type": "boolean", "description": "Whether all could be looked through."},
-            "problems": listed(text("What kept it from being all.")),
-        }),
-        "Delivery": delivery, "DeliveryPage": record("Deliveries, the newest first.", {"items": listed(ref("Delivery"))}),
-        "Ehr": record("An external EHR, and how it is faring.", {
-            "id": text("The EHR's name."), "baseUrl": text("Its FHIR base.", format="uri"), "fhirVersion": text("The FHIR version that it speaks."),
-            "level": CLASS, "organisation": {"type": ["string", "null"]}, "role": {"type": ["string", "null"]},
-            "createPeople": {"type": "boolean", "description": "Whether people and places are created there, or matched by an operator."},
-            "types": {"anyOf": [listed(ref("FhirType")), nothing], "description": "The types that it is owed; null for all."},
-            "state": {"type": "string", "enum": ["open", "degraded", "paused", "snoozed"]}, "snoozedUntil": {"type": ["string", "null"], "format": "date-time"},
-            "failures": number("Failures in a row."),
-            "problem": {"type": ["string", "null"], "description": "What keeps us out of it, or did when it was last asked."},
-            "lacking": listed(text("A scope that was asked for, as far as it was not granted: what makes it degraded.")),
-            "oldestWaitingSeconds": {"type": ["number", "null"]}, "software": {"type": ["string", "null"]},
-            "deliveries": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "How many are in which state."},
-            "lastMinute": record("Attempts of the last minute.", {"delivered": number("That succeeded."), "failed": number("That did not.")}),
-            "breaker": {"type": "string", "enum": ["open", "closed"], "description": "open: it failed so often that it is left alone for a while."},
-        }, {
-            "catchingUp": record("How far it is caught up with: what was there before it was added.", {
-                "lookedAt": number("Patients and places looked at."), "of": number("How many there are."),
-            }),
-        }),
-        "EhrList": record("Every EHR.", {"items": listed(ref("Ehr"))}),
         "SchemaList": record("Every kind, and where its schema is.", {"items": listed(record("A kind.", {
             "kind": {"type": "string", "enum": list(KINDS)}, "plural": text("Its name in paths."), "schema": text("Where its JSON Schema is.", format="uri"),
         }))}),

@@ -99,6 +99,9 @@ class Asking:
             "list deliveries": {"query": {"ehr": "sandbox-epic", "state": "unsupported", "limit": 2}},
             "get delivery": {"values": {"number": self.deliveries["delivered"]}}, "replay delivery": {"values": {"number": self.deliveries["unsupported"]}},
             "cancel delivery": {"values": {"number": self.deliveries["unsupported"]}},
+            "get attempt": {"values": {"number": self.deliveries["delivered"], "attempt": 1}},
+            "replay deliveries": {"query": {"ehr": "sandbox-epic", "type": "Goal"}}, "cancel deliveries": {"query": {"ehr": "sandbox-epic", "type": "Goal"}},
+            "get reconciliation": {"values": {"name": "sandbox-epic"}},
             "get ehr": {"values": {"name": "sandbox-epic"}}, "pause ehr": {"values": {"name": "sandbox-epic"}}, "resume ehr": {"values": {"name": "sandbox-epic"}},
             "token": {"body": self._form()},
         }.get(operation.name, {}))  # fmt: skip
@@ -148,7 +151,7 @@ class Asking:
         if operation.interface == "token":
             return replace(main, body={**main.body, "grant_type": "password"})
         if 400 in operation.own:
-            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
+            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "replay deliveries": {"limit": 2}, "cancel deliveries": {"limit": 2}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
             asked = wrong.get(operation.name, {"shoe-size": 39, "_count": "some"})
             return replace(main, body=asked) if main.type == FORM else replace(main, query=asked)
         return replace(main, body='{"id": "ann", ') if main.type == JSON else replace(main, query={"x": "\0"})
@@ -164,7 +167,7 @@ class Asking:
             return replace(main, service="without metrics")
         if operation.name == "put":
             return replace(main, caller="pharmacy")
-        if operation.name in ("list", "list deliveries"):
+        if operation.name in ("list", "list deliveries", "replay deliveries", "cancel deliveries"):
             return replace(main, query={"patient": "nobody"})
         unknown = {"id": NOBODY_S if operation.type else "nobody", "number": 999_999, "name": "nowhere", "kind": "dream"}
         name = next(iter(main.values))

@@ -35,6 +35,7 @@ BODILESS = [
 ]  # fmt: skip
 READS = [
     "/api/v1/patients/{}", "/api/v1/{}", "/api/v1/schemas/{}", "/api/v1/deliveries/{}", "/api/v1/ehrs/{}", "/api/v1/patients/{}/fhir",
+    "/api/v1/deliveries/{}/attempts/1", "/api/v1/deliveries/1/attempts/{}", "/api/v1/ehrs/{}/reconciliation",
     "/api/v1/patients/{}/deliveries", "/fhir/r4/Patient/{}", "/fhir/r4/{}", "/fhir/r4/Patient/{}/_history", "/fhir/r4/Patient/{}/$everything",
     "/fhir/r4/Patient/dd40f13a-dfeb-59cc-aa89-b13913c66072/_history/{}", "/docs/{}", "/{}",
 ]  # fmt: skip
@@ -79,6 +80,7 @@ def test_every_route_that_writes_is_attacked_here() -> None:
     attacked = {
         ("POST", "/<kind>"), ("PUT", "/<kind>/<id>"), ("POST", "/<kind>/preview"), ("PUT", "/<kind>/<id>/<list>/<item>"), ("POST", "/import"),
         ("POST", "/deliveries/<number>/replay"), ("POST", "/deliveries/<number>/cancel"), ("POST", "/ehrs/<name>/pause"), ("POST", "/ehrs/<name>/resume"),
+        ("POST", "/deliveries/replay"), ("POST", "/deliveries/cancel"),
         ("DELETE", "/<kind>/<id>"), ("DELETE", "/<kind>/<id>/<list>/<item>"),
     }  # fmt: skip
     assert written == attacked
@@ -315,9 +317,15 @@ def test_any_parameter_may_have_any_value(world: World, value: str) -> None:
                 is_refused(reply, 400, 406)
             assert "X-Injected" not in reply.headers
     for path, names in (("/api/v1/patients", ("patient", "changedSince", "limit", "after")), ("/api/v1/patients/ann/fhir", ("view",)),
-                        ("/api/v1/deliveries", ("ehr", "state", "type", "patient", "reason", "before", "limit"))):  # fmt: skip
+                        ("/api/v1/deliveries", ("ehr", "state", "type", "patient", "reason", "olderThan", "before", "limit"))):  # fmt: skip
         for name in names:
             reply = call(world, "GET", f"{path}?{name}={value}&limit=1" if name != "limit" else f"{path}?limit={value}")
+            if reply.status_code != 200:
+                is_refused(reply, 400, 404)
+            assert "X-Injected" not in reply.headers
+    for name in ("ehr", "state", "type", "patient", "reason", "olderThan", "limit"):
+        for action in ("replay", "cancel"):
+            reply = call(world, "POST", f"/api/v1/deliveries/{action}?{name}={value}&ehr=nowhere" if name != "ehr" else f"/api/v1/deliveries/{action}?ehr={value}")
             if reply.status_code != 200:
                 is_refused(reply, 400, 404)
             assert "X-Injected" not in reply.headers
