@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 
+from sandbox.personas import PERSONAS
 from sandbox.process import started
 from service import operating
 from service.store.clock import micros
@@ -28,7 +29,7 @@ class Sandbox:
         self._http = requests.Session()
 
     def url(self, persona: str) -> str:
-        return self.origin + {"plain": "/fhir/r4", "epic": "/epic/fhir/r4"}[persona]
+        return self.origin + PERSONAS[persona].path
 
     def counts(self, persona: str) -> dict[str, int]:
         found = self._http.get(f"{self.origin}/_sandbox/counts").json()[persona]
@@ -43,6 +44,11 @@ class Sandbox:
         found = [f"{one['method']} {one['path'].removeprefix(self.url(persona).removeprefix(self.origin))}" for one in reversed(log) if one["persona"] == persona]
         return [one for one in found if one != "GET /metadata"]
 
+    def log(self, persona: str) -> list[dict[str, Any]]:
+        """Every request but for metadata with its status, the oldest first."""
+        log = self._http.get(f"{self.origin}/_sandbox/log?limit=1000").json()
+        return [one for one in reversed(log) if one["persona"] == persona and not one["path"].endswith("/metadata")]
+
     def all(self, persona: str, type_: str) -> list[dict[str, Any]]:
         found = self._http.get(f"{self.origin}/_sandbox/records/{persona}/{type_}?_count=500").json()
         return [entry["resource"] for entry in found.get("entry", [])]
@@ -53,6 +59,44 @@ class Sandbox:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def change(self, persona: str, name: str, **elements: Any) -> None:
+        """What the EHR's own users change of `Type/id`."""
+        answer = self._http.patch(f"{self.origin}/_sandbox/records/{persona}/{name}", json=elements)
+        assert answer.status_code == 200, answer.text
+
+    def seed(self, persona: str, *resources: dict[str, Any]) -> list[str]:
+        """What is simply there, whatever the rules: `Type/id` of each."""
+        answer = self._http.post(f"{self.origin}/_sandbox/{persona}/seed", json=list(resources))
+        assert answer.status_code == 201, answer.text
+        found: list[str] = answer.json()
+        return found
+
+    def fault(self, persona: str, kind: str, **said: Any) -> str:
+        """What goes wrong from now on; its number, by which it is taken away."""
+        answer = self._http.post(f"{self.origin}/_sandbox/faults", json={"fault": kind, "persona": persona, **said})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def mend(self) -> None:
+        """The end of all faults."""
+        assert self._http.delete(f"{self.origin}/_sandbox/faults").status_code == 204
+
+    def settings(self, persona: str, **said: Any) -> None:
+        answer = self._http.put(f"{self.origin}/_sandbox/{persona}/settings", json=said)
+        assert answer.status_code == 200, answer.text
+
+    def smart(self, persona: str, **said: Any) -> dict[str, Any]:
+        """Who may ask for tokens and what they are told; without anything what there is. Returns that, with what was issued and refused."""
+        where = f"{self.origin}/_sandbox/{persona}/smart"
+        answer = self._http.put(where, json=said) if said else self._http.get(where)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def revoke(self, persona: str) -> None:
+        """The end of all tokens that were issued."""
+        assert self._http.delete(f"{self.origin}/_sandbox/{persona}/tokens").status_code == 204
+
     def reset(self) -> None:
         assert self._http.delete(f"{self.origin}/_sandbox").status_code == 204
 
@@ -62,7 +106,7 @@ class Sandbox:
 
 @pytest.fixture(scope="session")
 def origin() -> Iterator[str]:
-    with started() as where:
+    with started(tuple(PERSONAS)) as where:
         yield where
 
 

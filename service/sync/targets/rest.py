@@ -139,6 +139,8 @@ class Rest:
             return Refused(f"Several there are this one: {', '.join(str(one.get('id')) for one in found)}")
         if found:
             return self._existing(ready, str(found[0].get("id")))
+        if ready.owed.unsure and _is_hidden(ready.body):
+            return Refused("It may have been created, and this EHR may show only what is active: look there before it is replayed")
         return judged(self._write("POST", f"/{ready.owed.type}", ready), updating=False)
 
     def _create_conditionally(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
@@ -268,6 +270,13 @@ def seen_hash(theirs: Mapping[str, Any]) -> bytes:
 def _source(body: Mapping[str, Any]) -> Any:
     """Our words by which a resource is known without a search by identifier: its own identifier, or that of its source."""
     return our_identifier(body) or [what.get("identifier") for e in objects(body.get("entity")) if isinstance(what := e.get("what"), dict)]
+
+
+def _is_hidden(body: Mapping[str, Any]) -> bool:
+    """Whether a search may not find it although it is there: Epic finds no allergy that is not active."""
+    status = body.get("clinicalStatus")
+    found = [one.get("code") for one in objects(status.get("coding"))] if isinstance(status, dict) else []
+    return body.get("resourceType") == "AllergyIntolerance" and "active" not in found
 
 
 def _people_queries(ours: Mapping[str, Any], able: Abilities) -> list[str]:
