@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
+from service.store.sql import run
 from service.store.tables import access
 
 
@@ -26,9 +27,9 @@ def every(connection: Connection) -> dict[str, Access]:
 
 
 def note(tx: Connection, target: str, found: Access, now: int) -> None:
-    values = {"granted": found.granted, "problem": found.problem, "failures": found.failures, "at": now}
-    if tx.execute(update(access).where(access.c.target == target).values(**values)).rowcount == 0:
-        tx.execute(insert(access).values(target=target, **values))
+    latest = "granted = excluded.granted, problem = excluded.problem, failures = excluded.failures, at = excluded.at"
+    sql = f"INSERT INTO access (target, granted, problem, failures, at) VALUES (:, :, :, :, :) ON CONFLICT (target) DO UPDATE SET {latest} RETURNING 1"
+    run(tx, sql, (target, found.granted, found.problem, found.failures, now))
 
 
 def resume(tx: Connection, target: str) -> None:

@@ -579,3 +579,19 @@ def test_one_ehr_that_keeps_us_out_keeps_no_other_waiting(recorded: Http, add: A
         put(recorded, "practitioners", practitioner(active=False))
         work()
         assert states(recorded, ehr="other")["waiting"] == 0 and states(recorded, ehr="trust")["waiting"] > 0
+
+
+def test_workers_that_are_kept_out_at_once_say_so_together(service: Service, add: Add, trust: Authority, key: Any) -> None:
+    key()
+    found = add()
+    trust.keys = lambda: {"keys": []}
+    several = [Access(service, found) for _ in range(3)]
+
+    def tried(ours: Access) -> bool:
+        with pytest.raises(NotLetIn):
+            ours.headers()
+        return True
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(tried, several))
+    assert 1 <= kept(service).failures <= 3 and shown(service)["state"] == "snoozed"
