@@ -135,12 +135,13 @@ def test_what_cannot_be_looked_for_is_created_the_first_time(ehr: Rest, http: re
     assert ehr.deliver(ready(), NEITHER) == Delivered("o1", 'W/"4"', 201, THEIRS)
 
 
-def test_provenance_that_may_be_there_is_looked_for_by_its_targets(ehr: Rest, http: responses.RequestsMock) -> None:
+def test_provenance_that_may_be_there_is_looked_for_by_what_never_changes_in_it(ehr: Rest, http: responses.RequestsMock) -> None:
     source = [{"role": "source", "what": {"identifier": {"system": "s", "value": "dose"}}}]
-    ours = {"resourceType": "Provenance", "target": [{"type": "Task"}, {"reference": "Task/t1"}], "entity": source}
-    http.get(f"{BASE}/Provenance?target=Task%2Ft1", json=bundle({**ours, "id": "p1"}, {**ours, "id": "p2", "entity": ["odd", {"what": 5}]}))
+    ours = {"resourceType": "Provenance", "target": [{"reference": "Task/t1"}], "recorded": "2026-03-01", "entity": source}
+    http.get(f"{BASE}/Provenance?recorded=2026-03-01", json=bundle({**ours, "id": "p1"}, {**ours, "id": "p2", "entity": ["odd", {"what": 5}]}))
+    recorded = Abilities({}, frozenset(), {"Provenance": frozenset({"recorded"})})
     http.get(f"{BASE}/Provenance/p1", json={**ours, "id": "p1"}, headers={"ETag": '"9"'})
-    assert ehr.deliver(ready(ours, unsure=True, type_="Provenance"), NEITHER) == Delivered("p1", '"9"', 200, {**ours, "id": "p1"})
+    assert ehr.deliver(ready(ours, unsure=True, type_="Provenance"), recorded) == Delivered("p1", '"9"', 200, {**ours, "id": "p1"})
 
 
 def test_an_update_names_the_version_that_we_know_just_as_it_came(ehr: Rest, http: responses.RequestsMock) -> None:

@@ -24,10 +24,11 @@ from service.sync.merging import agreed, merge
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 
-# sic: R4 gives these no search by identifier; they are looked for by what they are about, and told by our words in them.
-OTHERWISE: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "AdverseEvent": lambda body: f"subject={_quoted(body['subject']['reference'])}",
-    "Provenance": lambda body: f"target={_quoted(next((t['reference'] for t in body['target'] if 'reference' in t), ''))}",
+# sic: R4 gives these no search by identifier; they are looked for by what never changes in them, and told by our words in them.
+# A Provenance is not looked for by its targets: they may have gone out by our identifiers the first time, and by the EHR's ids now.
+OTHERWISE: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "AdverseEvent": ("subject", lambda body: str(body["subject"]["reference"])),
+    "Provenance": ("recorded", lambda body: str(body["recorded"])),
 }
 
 
@@ -116,11 +117,9 @@ class Rest:
             if type_ in able.conditional_create:
                 return self._create_conditionally(ready, identifier)
             return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
-        look = OTHERWISE.get(type_)
-        if look is not None and (ready.owed.unsure or self._restored or identifier is not None):
-            query = look(ready.body)
-            if not query.endswith("="):
-                return self._create_after(self._found_by(type_, query, ready), ready)
+        parameter, value = OTHERWISE.get(type_, ("", str))
+        if able.searches(type_, parameter) and parameter and (ready.owed.unsure or self._restored or identifier is not None):
+            return self._create_after(self._found_by(type_, f"{parameter}={_quoted(value(ready.body))}", ready), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
         return judged(self._write("POST", f"/{type_}", ready), updating=False)

@@ -1,0 +1,49 @@
+"""The machine, run: some ways in which things may happen in every run of the tests, hundreds in the slow ones, on each database."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests import postgres
+from tests.machine.machine import Deliveries
+
+EXAMPLES = int(os.environ.get("PATHWAY_FHIR_TEST_EXAMPLES", "8"))
+HOW = settings(
+    stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, print_blob=False, phases=[Phase.explicit, Phase.generate]
+)
+
+
+def test_whatever_happens_the_ehr_ends_with_exactly_what_it_is_owed() -> None:
+    run_state_machine_as_test(Deliveries, settings=settings(HOW, max_examples=EXAMPLES))
+
+
+@pytest.mark.slow
+def test_whatever_happens_it_does_so_in_hundreds_of_ways() -> None:
+    run_state_machine_as_test(Deliveries, settings=settings(HOW, max_examples=200, derandomize=False))
+
+
+@pytest.fixture
+def on_postgres(postgres_url: str) -> Iterator[type[Deliveries]]:
+    """The machine on a PostgreSQL database of its own, for each of its runs."""
+    made = []
+
+    class OnPostgres(Deliveries):
+        @property
+        def database_url(self) -> str:  # type: ignore[override]
+            opened = postgres.database(postgres_url)
+            made.append(opened)
+            return opened.__enter__()
+
+    yield OnPostgres
+    for opened in made:
+        opened.__exit__(None, None, None)
+
+
+@pytest.mark.postgres
+def test_whatever_happens_it_does_so_on_postgresql(on_postgres: type[Deliveries]) -> None:
+    run_state_machine_as_test(on_postgres, settings=settings(HOW, max_examples=EXAMPLES))
+
+
