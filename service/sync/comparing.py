@@ -103,7 +103,7 @@ def judged(one: Known, theirs: Theirs, ready: Ready | Match | Outcome, *, taken:
     if same(theirs, ready.body) or (_is_settled(one, ready) and one.seen_hash == seen_hash(theirs)):
         return _found(SAME, one)
     ours = {name: value for name, value in ready.body.items() if name not in UNSENT}
-    found = tuple(islice(differences(ours, theirs, one.type), MOST_DIFFERENCES))
+    found = tuple(islice(differences(ours, theirs, str(ready.body["resourceType"])), MOST_DIFFERENCES))
     if one.delivery_state in (None, DELIVERED, SUPERSEDED):
         return _found(DIFFERS, one, differences=found)
     return _found(UNDELIVERED, one, f"{one.delivery_state}: {one.reason}".removesuffix(": "), found)
@@ -125,8 +125,11 @@ def _withdrawn(one: Known, *, taken: bool) -> str:
 
 
 def _is_settled(one: Known, ready: Ready) -> bool:
-    """Whether the EHR was last sent what we say now, if perhaps with a change of its own: what it made of that is right, however it writes it."""
-    return one.sent_hash == ready.digest or (not one.sent_hash and one.held_version == one.version)
+    """Whether the EHR was last sent what we say now: what it made of that is right, however it writes it.
+
+    With a change of its own, or as a document, whose references stay as they were when it was sent, the version says so.
+    """
+    return one.sent_hash == ready.digest or ((ready.as_document or not one.sent_hash) and one.held_version == one.version)
 
 
 def _found(verdict: str, one: Known, words: str = "", differences: tuple[Difference, ...] = ()) -> Finding:

@@ -12,7 +12,7 @@ from service.sync.comparing import Gone, Theirs, Unread
 from service.sync.outcomes import Reply, Retry, judged, objects
 from service.sync.retry import SECOND, snooze_until
 from service.sync.targets.rest import Rest, body_of
-from service.sync.transport import Interrupted, NotReached
+from service.sync.transport import Interrupted, NotLetIn, NotReached
 from service.wiring import Service
 
 TRIES = 3  # of a call that is not answered
@@ -39,9 +39,9 @@ class Looking:
             self._wait()
             try:
                 reply = self._ehr.get(path)
-            except (NotReached, Interrupted) as error:  # a read can be repeated
+            except (NotReached, Interrupted) as error:  # a read can be repeated; what lets us in has been asked for again already
                 failed += 1
-                if failed == TRIES:
+                if failed == TRIES or isinstance(error, NotLetIn):
                     raise NotAnswering(str(error)) from None
                 self._rest(failed)
                 continue

@@ -23,7 +23,7 @@ from service.store.reading import numbers
 from service.store.reconciliation import Known, Report
 from service.store.tables import THERE
 from service.store.targets import Target
-from service.sync import comparing, deliver
+from service.sync import comparing, deliver, documents
 from service.sync.comparing import DIFFERS, MISSING, OVER_HELD, SAME, TWICE, UNKNOWN, Finding, Theirs, Unread
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing, Terms
 from service.sync.looking import Looking
@@ -35,7 +35,8 @@ PATIENTS = 10  # at a time
 LOOKS = 3  # at what changes while it is looked at
 DOUBTFUL = (DIFFERS, MISSING, OVER_HELD)
 PAGE = 100
-EVERYTHING = Abilities({type_: frozenset({"create", "update", "delete"}) for type_ in PARAMETERS})  # what is there is compared, whoever brought it there
+TYPES = (*PARAMETERS, documents.TYPE)
+EVERYTHING = Abilities({type_: frozenset({"create", "update", "delete"}) for type_ in TYPES})  # what is there is compared, whoever brought it there
 
 
 @dataclass
@@ -81,7 +82,8 @@ class Reconciling:
         if there is None or there.remote_id is None:
             return
         for type_ in self._searched_types():
-            name = next((name for name in ("patient", "subject") if self.able.searches(type_, name) and name in PARAMETERS[type_]), None)
+            offered = PARAMETERS.get(type_, ("patient", "subject"))
+            name = next((name for name in ("patient", "subject") if self.able.searches(type_, name) and name in offered), None)
             if name is not None:
                 queries = [f"{name}={_quoted(there.remote_id)}&identifier={_quoted(system)}%7C&_count={PAGE}" for system in _systems(type_)]
                 yield from self._counted(self._besides(type_, queries, f"Patient/{there.remote_id}"))
@@ -92,7 +94,8 @@ class Reconciling:
             yield one
 
     def _searched_types(self) -> list[str]:
-        return [type_ for type_ in PARAMETERS if self.target.takes(type_) and self.able.searches(type_, "identifier")]
+        taken = [type_ for type_ in PARAMETERS if self.target.takes(type_)]
+        return [type_ for type_ in (*taken, documents.TYPE) if self.able.searches(type_, "identifier")]
 
     # --- what we know to be there
 
@@ -134,6 +137,7 @@ class Reconciling:
         return found
 
     def _theirs(self, type_: str, remote_id: str) -> Theirs:
+        type_ = documents.TYPE if "/" in remote_id else type_
         if self.able.interactions and not self.able.can(type_, "read"):
             return Unread(f"This EHR says that no {type_} can be read there")
         return self.looking.read(type_, remote_id)
@@ -144,8 +148,8 @@ class Reconciling:
         with self.service.database.reading() as connection:
             nums = numbers(connection, uuids)
             held = copies.held(connection, self.target.id, nums.values())
-        found = {text_of(uuid): (num, held.get(num)) for uuid, num in nums.items()}
-        return {uuid: Standing(deliver.HELD, num, one.remote_id) for uuid, (num, one) in found.items() if one is not None and one.remote_id is not None}
+        there = {num: one.remote_id for num, one in held.items() if not (one.as_document or one.vanished)}
+        return {text_of(uuid): Standing(deliver.HELD, num, remote_id) for uuid, num in nums.items() if (remote_id := there.get(num)) is not None}
 
     def _put_right(self, known: dict[int, Known], found: dict[int, Finding]) -> None:
         """Owes again what differs or is missing, and what refers to the missing, which comes to have another id there."""
@@ -176,7 +180,7 @@ class Reconciling:
             known = {one.num: one for one in reconciliation.of_resources(connection, self.target, list(nums.values()), self.now)}
         for remote_id, named in ours:
             one = known.get(nums.get(uuids.get(named, b""), 0))
-            before = seen.get(named, set()) | ({one.remote_id} if one is not None and one.remote_id is not None else set())
+            before = seen.get(named, set()) | ({remote} if one is not None and (remote := _as(type_, one)) is not None else set())
             if remote_id in before:
                 continue
             seen[named].add(remote_id)
@@ -217,6 +221,12 @@ def _references(one: Known) -> set[str]:
         return set()
     found = {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in({"resourceType": one.type, **read(one.body)})}
     return {uuid for uuid in found if len(uuid) == 36}
+
+
+def _as(type_: str, one: Known) -> str | None:
+    """The EHR's id of what it has as a resource of a type: what has gone there as a document is there as nothing else."""
+    kind, _, id_ = (one.remote_id or "").rpartition("/")
+    return (id_ or None) if (kind or one.type) == type_ else None
 
 
 def _besides(verdict: str, type_: str, one: Known | None, remote_ids: tuple[str, ...], words: str) -> Finding:
