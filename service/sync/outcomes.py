@@ -7,6 +7,9 @@ from typing import Any
 PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
 NOT_THERE = frozenset({404, 410})
 LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acted
+FAULTS_OF_OURS = frozenset({
+    "structure", "required", "value", "invariant", "not-supported", "business-rule", "code-invalid", "extension", "too-long",
+})  # issues that no second attempt mends; Oracle Health says `required` by a 500
 WORDS_LIMIT = 2000
 
 
@@ -138,9 +141,16 @@ def judged(reply: Reply, *, updating: bool) -> Outcome:
         return Retry("conflict", words or "The EHR holds another version", status) if updating else Refused(words or "Several match our identifier", status)
     if status in LOST:
         return Unsure(words or f"A gateway lost the answer ({status})", status)
-    if status < 500 and status not in PASSING:
+    if status not in PASSING and (status < 500 or _is_ours(reply)):
         return Refused(words or f"The EHR refuses it ({status})", status)
     return Retry("transient", words or f"The EHR failed ({status})", status)
+
+
+def _is_ours(reply: Reply) -> bool:
+    """Whether an EHR that failed says that it will fail again: every error that it tells is in what it was sent."""
+    found = reply.json() or {}
+    errors = [issue for issue in objects(found.get("issue")) if issue.get("severity") in ("error", "fatal")]
+    return found.get("resourceType") == "OperationOutcome" and bool(errors) and all(issue.get("code") in FAULTS_OF_OURS for issue in errors)
 
 
 def _succeeded(reply: Reply, words: str) -> Outcome:

@@ -53,6 +53,10 @@ ANSWERS: list[tuple[Reply, Outcome]] = [
     (reply(503, b"", Retry_After="Wed, 01 Apr 2026 09:00:30 GMT"),
      Retry("transient", "The EHR asks us to wait", 503, "Wed, 01 Apr 2026 09:00:30 GMT", True)),
     (reply(500, b"oops"), Retry("transient", "oops", 500)),
+    # Oracle: what is wrong with it, as if it were the EHR's own failure
+    (reply(500, {**ERROR, "issue": [{**ERROR["issue"][0], "severity": "fatal"}, *WARNING["issue"]]}), Refused("Observation.code: no code; no narrative", 500)),
+    (reply(500, outcome(*ERROR["issue"], {"severity": "error", "code": "timeout"})), Retry("transient", "Observation.code: no code; timeout", 500)),
+    (reply(423, ERROR), Retry("transient", "Observation.code: no code", 423)),
     (reply(501), Retry("transient", "The EHR failed (501)", 501)),
     (reply(502), Unsure("A gateway lost the answer (502)", 502)),
     (reply(504, b"upstream"), Unsure("upstream", 504)),
