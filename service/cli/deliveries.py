@@ -17,6 +17,7 @@ from service.wiring import Service
 COLUMNS = {
     "id": "No.", "ehr": "EHR", "state": "State", "resource.type entity.kind entity.id": "Resource of record", "attempts": "Tries", "reason": "Reason",
 }  # fmt: skip
+ATTEMPTS = {"number": "Attempt", "at": "At", "outcome": "Outcome", "words": "Words", "said": "Calls"}
 STUCK = (outbox.PARKED, outbox.UNSUPPORTED)
 CHANGED = 500  # in one transaction
 Change = Callable[[Connection, list[int], int], list[int]]
@@ -87,11 +88,38 @@ def show_(number: int, attempt: int | None) -> None:
         if found is None:
             raise show.Failure(f"There is no delivery {number}", show.NOT_FOUND)
         if attempt is None:
-            show.one(operating.described(found, words=True))
+            _one(operating.described(found, words=True))
         elif attempt > len(found.log):
             raise show.Failure(f"Delivery {number} has {len(found.log)} attempts", show.NOT_FOUND)
         else:
-            show.one(attempts.with_bodies(service.tenant, number, attempt, found.log[attempt - 1]))
+            _attempt(attempts.with_bodies(service.tenant, number, attempt, found.log[attempt - 1]))
+
+
+def _one(said: dict[str, Any]) -> None:
+    if show.as_json():
+        show.one(said)
+        return
+    show.one({name: value for name, value in said.items() if name != "log"})
+    show.table([{**one, "said": [_line(call) for call in one["calls"]]} for one in said.get("log", [])], ATTEMPTS)
+
+
+def _attempt(said: dict[str, Any]) -> None:
+    """An attempt as it went over the line, call by call."""
+    if show.as_json():
+        show.one(said)
+        return
+    show.one({name: value for name, value in said.items() if name != "calls"})
+    for call in said["calls"]:
+        show.text("\n".join(["", f"{call['method']} {call['path']}", *_side(call, "request"), str(call.get("status") or call["problem"]), *_side(call, "response")]))
+
+
+def _line(call: dict[str, Any]) -> str:
+    return f"{call['method']} {call['path']}: {call.get('status') or call.get('problem')}"
+
+
+def _side(call: dict[str, Any], name: str) -> list[str]:
+    """Headers and body of a request or a response."""
+    return [*(f"{header}: {value}" for header, value in call.get(f"{name}Headers", {}).items()), call.get(f"{name}Body", "")]
 
 
 @deliveries.command()

@@ -73,6 +73,11 @@ def one(found: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def text(said: str) -> None:
+    """Words that came from elsewhere, as they are."""
+    click.echo(_shown(said))
+
+
 def done(said: str, **what: Any) -> None:
     """What was done, in words; as JSON, what it was done to."""
     click.echo(encode({"done": said, **what}) if as_json() else said)

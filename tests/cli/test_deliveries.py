@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from sandbox.process import started
-from service.cli import watching
+from service.cli import show, watching
 from tests.cli.conftest import Said
 from tests.conftest import Http
 
@@ -58,6 +58,15 @@ def test_what_was_said_is_shown_call_by_call_and_bodies_on_request(run: Run, ref
     assert run("deliveries", "show", str(number), "--attempt", "2").code == 3
     delivered = numbers(run("deliveries", "list", "--state", "delivered", "--type", "CarePlan"))[0]
     assert "requestBody" not in run("deliveries", "show", str(delivered), "--attempt", "1").out
+
+
+def test_on_a_terminal_an_attempt_reads_as_it_went_over_the_line(run: Run, refused: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = numbers(run("deliveries", "list", "--state", "parked", "--type", "Goal"))[0]
+    monkeypatch.setattr(show, "as_json", lambda: False)
+    assert "POST /Goal: 422" in run("deliveries", "show", str(number)).out
+    said = run("deliveries", "show", str(number), "--attempt", "1").out
+    sent, _, answered = said.partition("\n422\n")
+    assert "POST /Goal\nAccept: application/fhir+json\n" in sent and '{"resourceType":"Goal"' in sent and "X-Request-ID: theirs-1\n" in answered
 
 
 def test_deliveries_are_chosen_by_what_they_are_and_how_old_they_are(run: Run, refused: Http) -> None:
