@@ -110,7 +110,8 @@ def _attempt(said: dict[str, Any]) -> None:
         return
     show.one({name: value for name, value in said.items() if name != "calls"})
     for call in said["calls"]:
-        show.text("\n".join(["", f"{call['method']} {call['path']}", *_side(call, "request"), str(call.get("status") or call["problem"]), *_side(call, "response")]))
+        answered = [str(call.get("status") or call["problem"]), *_side(call, "response")]
+        show.text("\n".join(["", f"{call['method']} {call['path']}", *_side(call, "request"), *answered]))
 
 
 def _line(call: dict[str, Any]) -> str:
