@@ -128,8 +128,8 @@ def ehr() -> Iterator[Small]:
 def connect(service: Service) -> Connect:
     """Registers an EHR: `connect(name, url, level, ...)`."""
 
-    def connect(name: str, url: str, level: int = 2, *, in_flight: int = 4, **settings: Any) -> None:
-        found = Target(name, url, "4.0.1", level, None, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
+    def connect(name: str, url: str, level: int = 2, *, in_flight: int = 4, organisation: str | None = None, **settings: Any) -> None:
+        found = Target(name, url, "4.0.1", level, organisation, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
         service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
 
     return connect

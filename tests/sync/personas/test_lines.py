@@ -8,7 +8,7 @@ import pytest
 
 SYNC = Path(__file__).parent.parent
 MARK = re.compile(r"\b([ECNFSR]\d+)\b")
-LINES = {"E": 6, "C": 10}
+LINES = {"E": 6, "C": 10, "N": 6}
 ELSEWHERE: dict[str, list[str]] = {}
 """Lines whose tests are in other files, by file and name."""
 
