@@ -6,7 +6,7 @@ BIN := $(DEV_ENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(or $(WORKERS),2)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgres test-faults fuzz lint types imports drift format lock goldens docs openapi validate examples audit demo checks check bench clean
+.PHONY: help run test test-postgres test-faults test-storm fuzz lint types imports drift format lock goldens docs openapi validate examples audit demo checks check bench clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,13 +29,16 @@ run: $(RUN_ENV)/ready ## Start the service, a worker and a sandbox EHR, and send
 	$(RUN_ENV)/bin/pathway-fhir demo --port $(or $(PORT),8000) --sandbox-port $(or $(SANDBOX_PORT),8001)
 
 test: $(DEV_ENV)/ready ## Run the tests
-	$(PYTEST) -m "not postgres and not slow and not fuzz and not browser and not demo"
+	$(PYTEST) -m "not postgres and not slow and not storm and not fuzz and not browser and not demo"
 
 test-postgres: $(DEV_ENV)/ready ## Run on PostgreSQL what runs on both databases
 	$(PYTEST) -m "postgres and not slow and not demo"
 
 test-faults: $(DEV_ENV)/ready ## Kill processes and statements, write for long from many sides: minutes, on both databases
 	$(PYTEST) -m slow
+
+test-storm: $(DEV_ENV)/ready ## Deliver by the ten thousand while workers are killed and PostgreSQL is restarted: a quarter of an hour at most
+	$(PYTEST) -n 0 -m storm
 
 fuzz: $(DEV_ENV)/ready ## Call every operation of openapi.yaml with whatever its schemas allow, and with what they do not
 	$(PYTEST) -m fuzz

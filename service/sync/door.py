@@ -6,6 +6,7 @@ It takes paths under the EHR's base and nothing else, so that no answer can lead
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.parse import urljoin
 
 from service.manners import Manner
 from service.sync.exchanges import CALLS, Exchange, exchange
@@ -70,3 +71,10 @@ class Door:
             raise
         self.heard.append(exchange(method, path, headers, body, reply))
         return reply
+
+
+def within(base: str, path: str, link: str) -> str | None:
+    """A link of a page as a path below the base, None where it leads anywhere else: our token is for the base alone."""
+    url = urljoin(base + path, link)
+    rest = url.removeprefix(base)
+    return rest if url.startswith(base) and rest[:1] in ("/", "?") and ".." not in rest.partition("?")[0].split("/") else None

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from service.store import targets
 from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.comparing import Gone, Theirs, Unread
+from service.sync.door import within
 from service.sync.outcomes import Reply, Retry, judged, objects
 from service.sync.retry import SECOND, snooze_until
 from service.sync.targets.rest import Rest, body_of
@@ -128,11 +129,11 @@ def _repeats(bundle: dict[str, Any], parameter: str) -> bool:
 
 def _is_grave(resource: dict[str, Any]) -> bool:
     said = objects(resource.get("issue")) if resource.get("resourceType") == "OperationOutcome" else []
-    return any(issue.get("severity") in GRAVE for issue in said)
+    return any(issue.get("severity") in GRAVE and not _says_nothing_is_there(issue) for issue in said)
 
 
-def within(base: str, path: str, link: str) -> str | None:
-    """A link of a page as a path below the base, None where it leads anywhere else: our token is for the base alone."""
-    url = urljoin(base + path, link)
-    rest = url.removeprefix(base)
-    return rest if url.startswith(base) and rest[:1] in ("/", "?") and ".." not in rest.partition("?")[0].split("/") else None
+def _says_nothing_is_there(issue: dict[str, Any]) -> bool:
+    """Epic puts a warning of its own, 4101, into a page when nothing was found."""
+    details = issue.get("details")
+    codings = objects(details.get("coding")) if isinstance(details, dict) else []
+    return any(one.get("code") == "4101" and str(one.get("system")).startswith("urn:oid:1.2.840.114350.") for one in codings)

@@ -1,6 +1,7 @@
 """What can come of a send, as types: `match` on them. How an HTTP answer becomes one is decided in one table."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acte
 FAULTS_OF_OURS = frozenset({
     "structure", "required", "value", "invariant", "not-supported", "business-rule", "code-invalid", "extension", "too-long",
 })  # issues that no second attempt mends; Oracle Health says `required` by a 500
+PAIR = re.compile(r";\s*([rt])=(\d{1,9})\b")
 WORDS_LIMIT = 2000
 
 
@@ -135,7 +137,7 @@ def judged(reply: Reply, *, updating: bool) -> Outcome:
     if status == 401:
         return Retry("auth", words or "The EHR does not accept our token", status)
     if status in (429, 503):
-        return Retry("transient", words or "The EHR asks us to wait", status, reply.header("Retry-After"), snoozes=True)
+        return Retry("transient", words or "The EHR asks us to wait", status, _asks_to_wait(reply), snoozes=True)
     if status in (409, 412):
         # Oracle answers 409 where others answer 412 to a version that is not the newest.
         return Retry("conflict", words or "The EHR holds another version", status) if updating else Refused(words or "Several match our identifier", status)
@@ -148,15 +150,31 @@ def judged(reply: Reply, *, updating: bool) -> Outcome:
 
 def _is_ours(reply: Reply) -> bool:
     """Whether an EHR that failed says that it will fail again: every error that it tells is in what it was sent."""
-    found = reply.json() or {}
-    errors = [issue for issue in objects(found.get("issue")) if issue.get("severity") in ("error", "fatal")]
-    return found.get("resourceType") == "OperationOutcome" and bool(errors) and all(issue.get("code") in FAULTS_OF_OURS for issue in errors)
+    errors = _errors(reply.json() or {})
+    return bool(errors) and all(issue.get("code") in FAULTS_OF_OURS for issue in errors)
+
+
+def is_error(resource: dict[str, Any]) -> bool:
+    """Whether it is an OperationOutcome that says that something failed."""
+    return bool(_errors(resource))
+
+
+def _errors(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    said = objects(resource.get("issue")) if resource.get("resourceType") == "OperationOutcome" else []
+    return [issue for issue in said if issue.get("severity") in ("error", "fatal")]
+
+
+def _asks_to_wait(reply: Reply) -> str | None:
+    """For how long, as `Retry-After` says it; else until the last limit of which nothing is left begins anew (`RateLimit: "requests";r=0;t=30`)."""
+    limits = [dict(PAIR.findall(one)) for one in (reply.header("RateLimit") or "").split(",")]
+    seconds = [float(one["t"]) for one in limits if "t" in one and float(one.get("r", 1)) <= 0]
+    return reply.header("Retry-After") or (f"{max(seconds):g}" if seconds else None)
 
 
 def _succeeded(reply: Reply, words: str) -> Outcome:
     found = reply.json() or {}
     if found.get("resourceType") == "OperationOutcome":
-        if any(issue.get("severity") in ("error", "fatal") for issue in objects(found.get("issue"))):
+        if is_error(found):
             return Refused(words, reply.status)
         found = {}
     remote_id = id_in(reply.header("Location") or reply.header("Content-Location")) or _text(found.get("id"))

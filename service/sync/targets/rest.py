@@ -18,11 +18,13 @@ from urllib.parse import quote
 
 from mappings.element import keeps
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
-from service.sync.door import Door
+from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
 from service.sync.merging import agreed, merge
-from service.sync.outcomes import NOT_THERE, Contested, Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, judged, objects, version_of
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, is_error, judged, objects, version_of
 from service.sync.transport import Interrupted, NotLetIn, NotReached
+
+MOST_PAGES = 20  # of a search for what may be there already
 
 # sic: R4 gives these no search by identifier; they are looked for by what never changes in them, and told by our words in them.
 # A Provenance is not looked for by its targets: they may have gone out by our identifiers the first time, and by the EHR's ids now.
@@ -122,7 +124,15 @@ class Rest:
             return self._create_after(self._found_by(type_, f"{parameter}={_quoted(value(ready.body))}", ready), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
-        return judged(self._write("POST", f"/{type_}", ready), updating=False)
+        return self._post(ready)
+
+    def _post(self, ready: Ready, conditions: Mapping[str, str] | None = None) -> Outcome:
+        """Creates. An EHR that knows a request again may say 409 with what it made of it then (HealthLake): that is what was there already."""
+        reply = self._write("POST", f"/{ready.owed.type}", ready, conditions)
+        there, mine = (body_of(reply) or {}) if reply.status == 409 else {}, _source(ready.body)
+        if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and _source(there) == mine:
+            return self._existing(ready, there["id"])
+        return judged(reply, updating=False)
 
     def _known(self, outcome: Outcome, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         """What was created, found by our identifier where the answer did not say under which id."""
@@ -140,13 +150,12 @@ class Rest:
             return self._existing(ready, str(found[0].get("id")))
         if ready.owed.unsure and _is_hidden(ready.body):
             return Refused("It may have been created, and this EHR may show only what is active: look there before it is replayed")
-        return judged(self._write("POST", f"/{ready.owed.type}", ready), updating=False)
+        return self._post(ready)
 
     def _create_conditionally(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         condition = f"identifier={identifier['system']}|{identifier['value']}"
-        reply = self._write("POST", f"/{ready.owed.type}", ready, {"If-None-Exist": condition})
-        outcome = judged(reply, updating=False)
-        if reply.status != 200 or not isinstance(outcome, Delivered):
+        outcome = self._post(ready, {"If-None-Exist": condition})
+        if not isinstance(outcome, Delivered) or outcome.status != 200:
             return self._known(outcome, ready, identifier)
         return self._existing(ready, outcome.remote_id) if outcome.remote_id else self._existing_by_search(ready, identifier)
 
@@ -198,16 +207,24 @@ class Rest:
         return self._searched(type_, query, lambda found: _source(found) == mine)
 
     def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
-        """What a search finds that is ours. An EHR that did not understand the search answers with more than a page of others' things."""
-        reply = self._door.call("GET", f"/{type_}?{query}", headers={"Cache-Control": "no-cache"})
-        found = body_of(reply)
-        if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
-            return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
-        entries = [entry.get("resource") for entry in objects(found.get("entry"))]
-        mine = [e for e in entries if isinstance(e, dict) and e.get("resourceType") == type_ and ours(e)]
-        if not mine and any(link.get("relation") == "next" for link in objects(found.get("link"))):
-            return Refused("What a search finds there is too much to look through: it may be there already")
-        return mine
+        """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things."""
+        path: str | None = f"/{type_}?{query}"
+        for _ in range(MOST_PAGES):
+            if path is None:
+                break
+            reply = self._door.call("GET", path, headers={"Cache-Control": "no-cache", "Prefer": "handling=strict"})
+            found = body_of(reply)
+            if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
+                return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
+            entries = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
+            mine = {str(one.get("id")): one for one in entries if one.get("resourceType") == type_ and ours(one)}  # some find a resource twice
+            if not mine and any(is_error(one) for one in entries):
+                return Refused("What a search finds there is not shown: it may be there already")
+            link = next((str(one.get("url")) for one in objects(found.get("link")) if one.get("relation") == "next"), None)
+            if mine or link is None:
+                return list(mine.values())
+            path = within(self.base, path, link)
+        return Refused("What a search finds there is too much to look through: it may be there already")
 
     # --- update
 
