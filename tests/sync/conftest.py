@@ -64,6 +64,10 @@ class Sandbox:
         answer = self._http.patch(f"{self.origin}/_sandbox/records/{persona}/{name}", json=elements)
         assert answer.status_code == 200, answer.text
 
+    def remove(self, persona: str, name: str) -> None:
+        answer = self._http.delete(f"{self.origin}/_sandbox/records/{persona}/{name}")
+        assert answer.status_code == 204, answer.text
+
     def seed(self, persona: str, *resources: dict[str, Any]) -> list[str]:
         """What is simply there, whatever the rules: `Type/id` of each."""
         answer = self._http.post(f"{self.origin}/_sandbox/{persona}/seed", json=list(resources))
