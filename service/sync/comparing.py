@@ -7,6 +7,7 @@
 | missing     | what was brought there is there no more                                                      |
 | over-held   | it holds more than its reader may see now, or what we withdrew                               |
 | undelivered | it is owed, or was refused or given up: the delivery says                                    |
+| unsupported | the EHR says itself that it does not take it                                                |
 | twice       | several there have our identifier                                                            |
 | unknown     | something there has an identifier of ours, and we know of no copy                            |
 | unread      | it could not be read: nobody knows                                                           |
@@ -20,15 +21,15 @@ from typing import Any
 from mappings.element import keeps
 from mappings.parts import system_of
 from service.renderings import text_of
-from service.store.outbox import DELIVERED, SUPERSEDED
+from service.store.outbox import DELIVERED, SUPERSEDED, UNSUPPORTED
 from service.store.reconciliation import Known
-from service.store.tables import DELETED
+from service.store.tables import DELETED, THERE
 from service.sync.deliver import UNSENT, Match, Ready
 from service.sync.outcomes import Outcome, objects
 from service.sync.targets.rest import same, seen_hash
 
-VERDICTS = (SAME, DIFFERS, MISSING, OVER_HELD, UNDELIVERED, TWICE, UNKNOWN, UNREAD) = (
-    "same", "differs", "missing", "over-held", "undelivered", "twice", "unknown", "unread",
+VERDICTS = (SAME, DIFFERS, MISSING, OVER_HELD, UNDELIVERED, NOT_TAKEN, TWICE, UNKNOWN, UNREAD) = (
+    "same", "differs", "missing", "over-held", "undelivered", "unsupported", "twice", "unknown", "unread",
 )  # fmt: skip
 MOST_DIFFERENCES = 50  # of one resource
 SHOWN_ALONE = ("display", "unit")  # words that only show a code or a unit: an EHR has its own
@@ -75,8 +76,10 @@ Theirs = dict[str, Any] | Gone | Unread
 
 def not_there(one: Known, *, taken: bool) -> Finding | None:
     """What is said of a resource that the EHR was never brought, or None where it is not for it."""
-    if not taken or one.version is None or one.state == DELETED:
+    if not taken or one.version is None or one.state != THERE:
         return None
+    if one.delivery_state == UNSUPPORTED:
+        return _found(NOT_TAKEN, one, one.reason)
     why = {None: "Never owed: `ehr catch-up` owes it", DELIVERED: "Delivered, and nobody knows under which id", SUPERSEDED: "Superseded by nothing"}
     return _found(UNDELIVERED, one, why.get(one.delivery_state, f"{one.delivery_state}: {one.reason}".removesuffix(": ")))
 
@@ -134,7 +137,7 @@ def _is_settled(one: Known, ready: Ready) -> bool:
 
 def _found(verdict: str, one: Known, words: str = "", differences: tuple[Difference, ...] = ()) -> Finding:
     remote_ids = (one.remote_id,) if one.remote_id else ()
-    delivery = one.delivery if verdict == UNDELIVERED else None
+    delivery = one.delivery if verdict in (UNDELIVERED, NOT_TAKEN) else None
     return Finding(verdict, one.type, text_of(one.uuid), one.kind, one.entity, remote_ids, delivery, words, differences)
 
 

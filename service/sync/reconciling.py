@@ -52,6 +52,7 @@ class Reconciling:
     problems: list[str] = field(default_factory=list)
     owed: int = 0
     looked_at: int = 0  # patients; places count as one
+    held: set[str] = field(default_factory=set)  # the types of which there are copies
 
     @property
     def now(self) -> int:
@@ -94,8 +95,10 @@ class Reconciling:
             yield one
 
     def _searched_types(self) -> list[str]:
+        """Those of which there can be anything of ours."""
         taken = [type_ for type_ in PARAMETERS if self.target.takes(type_)]
-        return [type_ for type_ in (*taken, documents.TYPE) if self.able.searches(type_, "identifier")]
+        made = [type_ for type_ in (*taken, documents.TYPE) if type_ in self.held or self.able.can(type_, "create")]
+        return [type_ for type_ in made if self.able.searches(type_, "identifier")]
 
     # --- what we know to be there
 
@@ -128,6 +131,7 @@ class Reconciling:
     def _looked_at(self, known: dict[int, Known]) -> dict[int, Finding | None]:
         there = self._referred(known.values())
         found: dict[int, Finding | None] = {}
+        self.held |= {documents.TYPE if "/" in one.remote_id else one.type for one in known.values() if one.remote_id is not None}
         for num, one in known.items():
             taken = self.target.takes(one.type)
             if one.remote_id is None:

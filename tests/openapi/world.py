@@ -132,7 +132,7 @@ def seeded(directory: Path) -> Path:
                 reply = world.send("PUT", f"/api/v1/{kind.plural}/{file.stem}", headers=said, body=file.read_bytes())
                 assert reply.status_code == 201, reply.text
         _deliver(world.service)
-        counts = dict.fromkeys(VERDICTS, 0) | {"same": 41, "differs": 1, "undelivered": 14}
+        counts = dict.fromkeys(VERDICTS, 0) | {"same": 41, "differs": 1, "unsupported": 14}
         world.service.database.write(lambda tx: reconciliation.keep(tx, Report("sandbox-epic", micros(NOW), 3.2, counts, [])))
     return path
 

@@ -90,12 +90,14 @@ def test_what_cannot_be_read_or_cannot_be_said_is_told() -> None:
 
 def test_what_the_ehr_was_never_brought_is_told_by_its_delivery() -> None:
     never = replace(KNOWN, remote_id=None, delivery=None, delivery_state=None)
-    told = {None: "Never owed: `ehr catch-up` owes it", "parked": "parked: why", "waiting": "waiting: why"}
+    told = {None: "Never owed: `ehr catch-up` owes it", "parked": "parked: why", "waiting": "waiting: why", "cancelled": "cancelled: why"}
     for state, words in told.items():
         found = not_there(replace(never, delivery_state=state, reason="why"), taken=True)
         assert found is not None and (found.verdict, found.words) == ("undelivered", words)
     assert not_there(never, taken=False) is None and not_there(replace(never, version=None), taken=True) is None
-    assert not_there(replace(never, state=2), taken=True) is None
+    assert not_there(replace(never, state=2), taken=True) is None and not_there(replace(never, state=1), taken=True) is None
+    refused = not_there(replace(never, delivery=9, delivery_state="unsupported", reason="not this type"), taken=True)
+    assert refused is not None and (refused.verdict, refused.words, refused.delivery) == ("unsupported", "not this type", 9)
 
 
 @pytest.mark.parametrize(
