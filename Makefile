@@ -78,7 +78,7 @@ validate: $(DEV_ENV)/ready ## Hold what we emit against FHIR with HL7's validato
 	java -Xmx3g -cp conformance/target/classes:$$(cat conformance/target/cp) Conformance --define docs/definitions --allow conformance/allowed.tsv \
 		--strict docs/definitions --strict tests/golden --errors build/generated --wrong conformance/wrong
 
-examples: $(DEV_ENV)/ready ## Run every command and snippet of the documents, and unmodified FHIR libraries, against a running demo
+examples: $(DEV_ENV)/ready ## Run every command and snippet of the documents, and FHIR libraries and a server as they come, against a running demo
 	$(PYTEST) tests/interop tests/whole/test_documents.py
 
 audit: $(DEV_ENV)/ready ## Look for known vulnerabilities of what is locked, as far as the package index tells of them

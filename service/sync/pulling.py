@@ -103,7 +103,7 @@ class Pull:
     def _deleted(self) -> None:
         """What the history of the type says was deleted."""
         path = f"/{self.cursor.type}/_history?_since={quote(self._since())}&_count={PAGE}"
-        for page in self.looking.pages(self.cursor.type, path, self.problems, heeded="_since"):
+        for page in self.looking.pages(self.cursor.type, path, self.problems):  # who does not heed `_since` tells more, not less
             requests = [request for one in page if isinstance(request := one.get("request"), dict)]
             gone = [str(request.get("url")).rpartition("/")[2] for request in requests if request.get("method") == "DELETE"]
             with self.service.database.glance() as connection:
@@ -194,7 +194,7 @@ class Pull:
 
 def _is_as_written(held: Copy, news: News) -> bool:
     """Whether it is what the EHR made of what we sent, where its answer did not show that: it may have forgotten some of it."""
-    return held.seen_hash is None and held.remote_version is not None and held.remote_version == news.version
+    return bool(held.sent_hash) and held.seen_hash is None and held.remote_version is not None and held.remote_version == news.version
 
 
 def pull(service: Service, target: Target, one: Cursor, lets_in: Access | None = None) -> Pull:
