@@ -283,7 +283,7 @@ def _said(cause: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return f"its certificate does not hold: {cause.verify_message}"
         case ssl.SSLError():
-            return f"TLS fails: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
+            return f"TLS fails: {(cause.reason or 'the connection was closed').replace('_', ' ').lower()}"
     return type(cause).__name__
 
 

@@ -34,9 +34,11 @@ def scripted(script: Script, *, greeted: bool = True, tls: ssl.SSLContext | None
         heard = _request if greeted else _first
         thread = threading.Thread(target=_serve, args=(listening, ehr, script, heard, tls))
         thread.start()
-        yield ehr
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        try:
+            yield ehr
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
     assert not thread.is_alive()
 
 
@@ -51,9 +53,21 @@ def _serve(listening: socket.socket, ehr: Scripted, script: Script, heard: Calla
             if tls is None:
                 _answer(connection, ehr, script, heard)
                 continue
-            with tls.wrap_socket(connection, server_side=True) as secured:
+            with connection.dup() as raw, tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secured:
+                try:
+                    secured.do_handshake()
+                except ssl.SSLError:
+                    _let_it_be_heard(raw)
+                    continue
                 ehr.known_as += [value for part in (secured.getpeercert() or {}).get("subject", ()) for _, value in part]
                 _answer(secured, ehr, script, heard)
+
+
+def _let_it_be_heard(raw: socket.socket) -> None:
+    """Waits until a caller who was told why there is no handshake has hung up: what it has not read yet would be lost to it."""
+    raw.settimeout(5)
+    while raw.recv(65_536):
+        pass
 
 
 def _answer(connection: socket.socket, ehr: Scripted, script: Script, heard: Callable[[socket.socket], bytes]) -> None:

@@ -246,8 +246,10 @@ def test_a_certificate_that_is_renewed_where_it_is_kept_is_the_one_that_is_shown
 
 def test_an_ehr_that_asks_for_a_certificate_and_gets_none_has_acted_on_nothing(trusted: Issuer) -> None:
     with over_tls(says(WHOLE), *trusted.issue("ehr"), clients=trusted.ca) as ehr:
+        ours = Line(private=True, seconds=5, trusted=str(trusted.ca))
         with pytest.raises(NotReached, match="certificate required"):
-            Line(private=True, seconds=5, trusted=str(trusted.ca)).call("GET", ehr.base, {})
+            ours.call("POST", ehr.base, {}, b"{}")
+        ours.close()
         assert not ehr.asked
 
 
