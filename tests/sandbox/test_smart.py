@@ -139,8 +139,8 @@ class TestToken:
         ("claims", "words"),
         [
             ({"iss": "other"}, "iss"), ({"iss": None}, "iss"), ({"sub": "other"}, "sub"), ({"sub": None}, "sub"), ({"aud": None}, "aud"), ({"aud": "http://x/"}, "aud"),
-            ({"jti": None}, "jti"), ({"jti": ""}, "jti"), ({"exp": None}, "exp"), ({"exp": "soon"}, "exp"), ({"exp": 1}, "exp"), ({"exp": time.time() + 3600}, "exp"),
-            ({"iat": time.time() + 600}, "iat"), ({"nbf": time.time() + 600}, "nbf"),
+            ({"jti": None}, "jti"), ({"jti": ""}, "jti"), ({"exp": None}, "exp"), ({"exp": "soon"}, "exp"), ({"exp": 1}, "exp"), ({"exp": IN_2100}, "exp"),
+            ({"iat": IN_2100}, "iat"), ({"nbf": IN_2100}, "nbf"),
         ],
     )  # fmt: skip
     def test_is_refused_for_claims_that_are_wrong(self, backend: Backend, claims: dict[str, Any], words: str) -> None:
@@ -188,6 +188,7 @@ class TestToken:
         assert backend.session.get(backend.url).status_code == 405
 
 
+IN_2100 = 4_102_444_800  # as seconds since 1970
 FORM = {"grant_type": "client_credentials", "scope": "system/*.rs", "client_assertion_type": ASSERTION}
 
 
