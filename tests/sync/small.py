@@ -32,7 +32,7 @@ class Small:
 def small() -> Iterator[Small]:
     ehr = Small()
     ehr.statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [
-        {"type": t, "interaction": [{"code": c} for c in ("create", "update", "read", "delete")], "searchParam": [{"name": "identifier"}]} for t in TYPES
+        {"type": t, "interaction": [{"code": c} for c in ("create", "update", "read", "delete")], "searchParam": [{"name": "identifier"}, {"name": "recorded"}]} for t in TYPES
     ]}]}  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,8 +68,11 @@ def small() -> Iterator[Small]:
                 found = ehr.kept.get(way)
                 self._say(200 if found else 404, found)
                 return
-            wanted = query.get("identifier", ["|"])[0].split("|")
-            mine = [one for one in ehr.of(way) if wanted in [[i["system"], i["value"]] for i in one.get("identifier", [])]]
+            wanted, recorded = query.get("identifier", ["|"])[0].split("|"), query.get("recorded", [""])[0]
+            mine = [
+                one for one in ehr.of(way)
+                if wanted in [[i["system"], i["value"]] for i in one.get("identifier", [])] or (recorded and one.get("recorded") == recorded)
+            ]  # fmt: skip
             self._say(200, {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one} for one in mine]})
 
         def _write(self, way: str, body: dict[str, Any] | None) -> None:
