@@ -43,21 +43,29 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-@click.command(epilog=_told(), context_settings={"max_content_width": 120})
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8001, show_default=True, help="0 takes a free one and says which.")
-@click.option("--persona", "personas", multiple=True, type=click.Choice(list(PERSONAS)), help="An EHR to stand for; again for several.  [default: all]")
-@click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where records are kept; without it they are gone at the end.")
-@click.option("--token", "tokens", multiple=True, metavar="[PERSONA=]TOKEN", help="Ask for this bearer token, in one persona or in all.")
-@click.option("--smart", "smart", multiple=True, metavar="PERSONA=CLIENT=JWKS_URL", help="Issue tokens to this client, by SMART Backend Services.")
-@click.option("--threads", default=THREADS, show_default=True)
-def main(*, host: str, port: int, personas: tuple[str, ...], directory: Path | None, tokens: tuple[str, ...], smart: tuple[str, ...], threads: int) -> None:
-    """Serve a sandbox EHR: a small true FHIR R4 server with made-up records, for demos and tests."""
-    served = personas or tuple(PERSONAS)
-    try:
-        run(host, port, served, directory, threads, tokens=_tokens(tokens, served), smart=_smart(smart, served))
-    except (PortTaken, InUse, Malformed) as reason:
-        raise click.ClickException(str(reason)) from None
+def command(default: tuple[str, ...]) -> click.Command:
+    """The command that serves a sandbox: of these EHRs where none is named."""
+    persona = f"An EHR to stand for; again for several.  [default: {'all' if default == tuple(PERSONAS) else ', '.join(default)}]"
+
+    @click.command("sandbox", epilog=_told(), context_settings={"max_content_width": 120})
+    @click.option("--host", default="127.0.0.1", show_default=True)
+    @click.option("--port", default=8001, show_default=True, help="0 takes a free one and says which.")
+    @click.option("--persona", "personas", multiple=True, type=click.Choice(list(PERSONAS)), help=persona)
+    @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where records are kept; without it they are gone at the end.")
+    @click.option("--token", "tokens", multiple=True, metavar="[PERSONA=]TOKEN", help="Ask for this bearer token, in one persona or in all.")
+    @click.option("--smart", "smart", multiple=True, metavar="PERSONA=CLIENT=JWKS_URL", help="Issue tokens to this client, by SMART Backend Services.")
+    @click.option("--threads", default=THREADS, show_default=True)
+    def sandbox(
+        *, host: str, port: int, personas: tuple[str, ...], directory: Path | None, tokens: tuple[str, ...], smart: tuple[str, ...], threads: int
+    ) -> None:
+        """Serve a sandbox EHR: a small true FHIR R4 server with made-up records, for demos and tests."""
+        served = personas or default
+        try:
+            run(host, port, served, directory, threads, tokens=_tokens(tokens, served), smart=_smart(smart, served))
+        except (PortTaken, InUse, Malformed) as reason:
+            raise click.ClickException(str(reason)) from None
+
+    return sandbox
 
 
 def _tokens(given: tuple[str, ...], served: tuple[str, ...]) -> dict[str, str]:
@@ -90,6 +98,8 @@ def _json(text: str) -> dict[str, Any]:
         raise click.BadParameter(f"{text} is not JSON: {reason}", param_hint="--smart") from None
     return found
 
+
+main = command(tuple(PERSONAS))
 
 if __name__ == "__main__":
     sys.exit(main())

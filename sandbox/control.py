@@ -55,7 +55,7 @@ class Control:
             case "DELETE", ["_sandbox", "faults", *one] if len(one) <= 1:
                 return self._take_away(*one)
             case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
-                return respond(_own_users(self._ehrs[name]), request, parts)
+                return respond(_own_users(self._ehrs[name]), request.by_hand(), parts)
             case _, ["_sandbox", name, what] if name in self._ehrs and (said := _site(self._ehrs[name], request, what)) is not None:
                 return said
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+from sandbox import __main__ as sandboxes
 from service.config import Settings, load
 
 
@@ -138,20 +139,7 @@ def work(until_idle: bool, threads: int | None) -> None:
         service.close()
 
 
-@click.command()
-@click.option("--persona", "personas", multiple=True, default=("plain", "epic"), show_default=True, help="Which EHRs to stand for.")
-@click.option("--port", type=int, default=8001, show_default=True, help="The port to listen on.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--directory", type=click.Path(path_type=Path), help="Where its records are kept; without it they are gone when it ends.")
-def sandbox(personas: tuple[str, ...], port: int, host: str, directory: Path | None) -> None:
-    """Run the sandbox: EHRs to try against, in one process."""
-    from sandbox.serve import run
-
-    try:
-        run(host, port, personas, directory)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
-
+sandbox = sandboxes.command(("plain", "epic"))
 
 COMMANDS = (serve, work, sandbox)
 
