@@ -230,7 +230,7 @@ def _standing(stream: Stream, batch: Batch, type_: str, uuid: str) -> Standing:
     if held is not None and held.remote_id is not None:
         return Standing(deliver.HELD, num, held.remote_id)
     comes = stream.able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
-    is_open = comes and batch.open.get(num) in (WAITING, SENDING, PARKED)
+    is_open = comes and (batch.open.get(num) in (WAITING, SENDING, PARKED) or stream.target.catching_up is not None)
     return Standing(deliver.OWED if is_open else deliver.NEVER, num)
 
 

@@ -22,6 +22,7 @@ from tests.sandbox.samples import least
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 Key = RSAKey | ECKey
+IN_2100 = 4_102_444_800  # seconds since 1970
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,6 @@ class TestToken:
         assert backend.session.get(backend.url).status_code == 405
 
 
-IN_2100 = 4_102_444_800  # as seconds since 1970
 FORM = {"grant_type": "client_credentials", "scope": "system/*.rs", "client_assertion_type": ASSERTION}
 
 

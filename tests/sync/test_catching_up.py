@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from service import exchange, operating
-from service.store import catching, targets
+from service.store import catching, streams, targets
 from service.store.clock import micros
 from service.store.database import Database
+from service.sync import ehrs
 from service.sync.catching_up import STREAMS, catch_up
+from service.sync.sending import Stream, send_stream
 from service.wiring import Service
 from tests.conftest import Clock, Http
 from tests.service.records import consent, dosing, patient, people, practitioner, provision, put
@@ -134,3 +136,23 @@ def test_others_are_delivered_to_while_one_is_caught_up_with(clinic: Http, ehr: 
     connect("late", ehr.base, 1)
     work()
     assert states(clinic, ehr="first")["waiting"] == states(clinic, ehr="late")["waiting"] == 0
+
+
+def test_what_is_published_before_its_patient_is_caught_up_with_waits_for_the_patient(
+    clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service
+) -> None:
+    people(clinic)
+    connect("late", ehr.base, 1)
+    put(clinic, "dosing-encounters", dosing())
+    now = micros(service.tenant.now())
+    leases = service.database.write(lambda tx: streams.lease(tx, "early", now, now + 4_000_000, 4))
+    with service.database.glance() as connection:
+        target = targets.get(connection, "late")
+    assert target is not None
+    there, line = ehrs.rest(service, target)
+    for one in leases:
+        send_stream(Stream(service, one, target, there, ehrs.able(service, target, there, now)))
+    line.close()
+    assert leases and states(clinic)["parked"] == 0
+    work()
+    assert states(clinic)["parked"] == states(clinic)["waiting"] == 0 and len(ehr.of("Encounter")) == 1
