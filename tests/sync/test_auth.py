@@ -457,6 +457,18 @@ def test_one_call_that_an_ehr_never_lets_in_keeps_nothing_else_out(
     assert states(recorded)["waiting"] == 0
 
 
+def test_a_new_token_with_which_others_are_let_in_is_kept_whatever_one_call_is_answered(service: Service, add: Add, trust: Authority, key: Any) -> None:
+    key()
+    ours = Access(service, add())
+    first = ours.headers()
+    ours.answered(first, 200)
+    second = ours.answered(first, 401)
+    assert second is not None and second != first
+    ours.answered(second, 200)  # another thread's
+    assert ours.answered(second, 401, again=False) is None
+    assert ours.headers() == second and shown(service)["state"] == "open" and len(trust.asked) == 2
+
+
 def test_a_static_token_that_is_refused_leaves_the_ehr_alone_at_once(
     recorded: Http, ehr: Small, work: Work, service: Service, connect: Connect, clock: Clock
 ) -> None:
