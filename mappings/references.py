@@ -4,7 +4,7 @@ Strong are whose record it is, the course of which an EMDR session is a part, an
 others are weak, and a receiver can do without them until what they lead to is there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mappings.element import Fhir
@@ -24,6 +24,26 @@ def references_in(resource: Fhir) -> Iterator[tuple[str, dict[str, Any], bool]]:
     for name, value in resource.items():
         for path, reference in _walk(value, f"{type_}.{name}"):
             yield path, reference, strong(type_, name)
+
+
+def ids_in(resource: Fhir) -> set[str]:
+    """The ids of all that a resource refers to, whoever gave them."""
+    return {str(reference["reference"]).rpartition("/")[2] for _, reference, _ in references_in(resource) if "reference" in reference}
+
+
+def rewritten(value: Any, change: Callable[[Fhir], Fhir | None]) -> Any:
+    """A value with what `change` makes of each object in it, from outside inwards; what it makes nothing of is looked into."""
+    if isinstance(value, list):
+        return [rewritten(one, change) for one in value]
+    if not isinstance(value, dict):
+        return value
+    changed = change(value)
+    return {name: rewritten(one, change) for name, one in value.items()} if changed is None else changed
+
+
+def local(reference: str) -> str:
+    """Type/id of a reference, without the server's URL where it has one."""
+    return "/".join(reference.split("/")[-2:])
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,7 @@ from mappings import KINDS, model
 from mappings.disclosure import Level, withhold
 from mappings.ids import Ids, Key
 from mappings.kind import MappingError
+from mappings.references import ids_in
 from mappings.schema import Refused, load
 from service.errors import Unprocessable
 from service.exchange import Act, Published, locked, publish
@@ -120,22 +121,8 @@ def _modified(said: Any, given: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _ids(act: Act, heard: Heard) -> Ids:
-    uuids = {uuid_of(one) for body in (heard.said, heard.given) for one in _mentioned(body) if UUID.fullmatch(one)}
+    uuids = {uuid_of(one) for body in (heard.said, heard.given) for one in (str(body.get("id")), *ids_in(dict(body))) if UUID.fullmatch(one)}
     return act.tenant.ids((text_of(uuid), Key(kind, id, role, item)) for uuid, kind, id, role, item in resources.keys(act.tx, uuids=uuids))
-
-
-def _mentioned(body: Any) -> Iterator[str]:
-    """The ids of a resource and of all that it refers to."""
-    if isinstance(body, Mapping):
-        if isinstance(body.get("id"), str):
-            yield body["id"]
-        if isinstance(body.get("reference"), str):
-            yield body["reference"].rpartition("/")[2]
-        for value in body.values():
-            yield from _mentioned(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from _mentioned(value)
 
 
 # --- documents, field by field

@@ -4,7 +4,7 @@ What it says is put into our ids, held against the newest of what we said that i
 comes of it, its next update reads before it writes: what the EHR changed is never overwritten unseen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from mappings.element import keeps
 from mappings.parts import system_of
+from mappings.references import ids_in, local, rewritten
 from service.accepting import Accepted, Clash, Heard, Nothing, Taken, Unfit, accept
 from service.exchange import Act
 from service.renderings import text_of
@@ -88,36 +89,21 @@ def _differing(ours: Json, theirs: Json) -> tuple[str, ...]:
 
 def translated(connection: Connection, held: Copy, theirs: Json) -> Json:
     """A resource of the EHR with our ids: its own, and of all that it refers to as far as we know it."""
-    said = {one.rpartition("/")[2] for one in _references(theirs)}
-    known = {f"{type_}/{copy.remote_id}": f"{type_}/{text_of(uuid)}" for copy, type_, uuid, _ in copies.there(connection, held.target, said)}
+    there = copies.there(connection, held.target, ids_in(theirs))
+    known = {f"{type_}/{copy.remote_id}": f"{type_}/{text_of(uuid)}" for copy, type_, uuid, _ in there}
     [(uuid, *_)] = resources.keys(connection, nums=[held.resource])
-    body: Json = _in_our_ids(theirs, known)
-    return {**body, "id": text_of(uuid)}
+    return {**rewritten(theirs, lambda value: _in_our_ids(value, known)), "id": text_of(uuid)}
 
 
-def _in_our_ids(value: Any, known: Mapping[str, str]) -> Any:
-    if isinstance(value, list):
-        return [_in_our_ids(one, known) for one in value]
-    if not isinstance(value, dict):
-        return value
+def _in_our_ids(value: Json, known: Mapping[str, str]) -> Json | None:
+    """A reference with our id, whether it was by the EHR's or by our identifier; None for what is no reference."""
     said, identifier = value.get("reference"), value.get("identifier")
     if isinstance(said, str):
-        return {**value, "reference": known.get("/".join(said.split("/")[-2:]), said)}
+        return {**value, "reference": known.get(local(said), said)}
     if isinstance(identifier, dict) and value.keys() <= {"type", "identifier", "display"} and identifier.get("system") == system_of(str(value.get("type"))):
         rest = {name: one for name, one in value.items() if name not in ("type", "identifier")}
         return {"reference": f"{value['type']}/{identifier.get('value')}", **rest}
-    return {name: _in_our_ids(one, known) for name, one in value.items()}
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for one in value:
-            yield from _references(one)
-    elif isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for one in value.values():
-            yield from _references(one)
+    return None
 
 
 def _head(said: Json) -> Json:

@@ -7,10 +7,10 @@ import click
 from sqlalchemy import Connection
 
 from service import attempts, operating
-from service.cli import show, watching
+from service.cli import named, show, watching
 from service.cli.wired import now, wired
 from service.store import deliveries as store
-from service.store import entities, outbox
+from service.store import outbox
 from service.store.deliveries import Filter
 from service.wiring import Service
 
@@ -166,12 +166,7 @@ def _change(change: Change, numbers: tuple[int, ...], said: str, given: dict[str
 
 
 def _filter(service: Service, connection: Connection, *, limit: int, **given: Any) -> Filter:
-    number = None
-    if given["patient"] is not None:
-        found = entities.get(connection, "patient", given["patient"])
-        if found is None:
-            raise show.Failure(f"There is no patient {given['patient']}", show.NOT_FOUND)
-        number = found.num
+    number = named.patient(connection, given["patient"]).num if given["patient"] is not None else None
     owed_before = now(service) - given["older_than"] if given["older_than"] is not None else None
     return Filter(given["ehr"], given["states"], given["type_"], number, None, given["reason"], limit=limit, owed_before=owed_before)
 

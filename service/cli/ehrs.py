@@ -9,7 +9,7 @@ import click
 from mappings.disclosure import Level
 from mappings.search import PARAMETERS
 from service import operating
-from service.cli import connecting, show, watching
+from service.cli import connecting, named, show, watching
 from service.cli.wired import now, wired
 from service.connecting import sealed
 from service.security.scopes import letters_lacking
@@ -27,7 +27,6 @@ LISTED = {"id level baseUrl": "EHR", "state problem lacking": "State", "breaker"
           "oldestWaitingSeconds": "Oldest (s)", "catchingUp": "Catching up"}  # fmt: skip
 TESTED = {"type": "Type", "create": "Create", "update": "Update", "delete": "Delete", "once": "Created once by", "sent": "In agreement",
           "lacking": "Not allowed"}  # fmt: skip
-PEOPLE = ("Patient", "Practitioner", "PractitionerRole", "Organization", "Location", "RelatedPerson")
 
 
 @click.group()
@@ -112,9 +111,7 @@ def test(name: str) -> None:
     """
     with wired() as service:
         with service.database.glance() as connection:
-            target, before = targets.get(connection, name), access.get(connection, name)
-        if target is None:
-            raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
+            target, before = named.ehr(connection, name), access.get(connection, name)
         talk, line = ehrs.rest(service, target)
         with closing(line):
             able = _stated(service, target, talk)

@@ -3,10 +3,9 @@
 import click
 
 from service import operating
-from service.cli import show
+from service.cli import named, show
 from service.cli.ehrs import ehr
 from service.cli.wired import now, wired
-from service.store import targets
 from service.sync import ehrs, planning
 from service.sync.matching import Candidate
 from service.sync.outcomes import Outcome
@@ -26,9 +25,7 @@ def match(name: str, resources: tuple[str, ...]) -> None:
     """
     with wired() as service:
         with service.database.reading() as connection:
-            target = targets.get(connection, name)
-            if target is None:
-                raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
+            target = named.ehr(connection, name)
             wanted = [(said, operating.linked(service.tenant, connection, name, said)) for said in resources] or planning.unmatched(connection, name)
             asked = [(said, planning.seen_by(connection, target, num, now(service))) for said, num in wanted]
         talk, line = ehrs.rest(service, target)

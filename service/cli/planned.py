@@ -4,11 +4,10 @@ from typing import Any
 
 import click
 
-from service.cli import show
+from service.cli import named, show
 from service.cli.deliveries import deliveries
 from service.cli.ehrs import ehr
 from service.cli.wired import now, wired
-from service.store import entities, targets
 from service.store.targets import Target
 from service.sync import ehrs, rehearsing
 from service.sync.deliver import Abilities
@@ -29,10 +28,10 @@ def plan(name: str, patient: str | None) -> None:
     As JSON the requests have their headers, without what lets us in, and their bodies, which are a patient's.
     """
     with wired() as service:
-        target = _target(service, name)
-        able = _able(service, target)
-        number = _patient(service, patient) if patient is not None else None
-        found = [_shown(one) for one in rehearsing.planned(service, target, able, number)]
+        with service.database.glance() as connection:
+            target = named.ehr(connection, name)
+            number = named.patient(connection, patient).num if patient is not None else None
+        found = [_shown(one) for one in rehearsing.planned(service, target, _able(service, target), number)]
     if not show.as_json():
         found = [{**row, "requests": [f"{one['method']} {one['url'].removeprefix(target.base_url)}" for one in row["requests"]]} for row in found]
     show.rows(found, COLUMNS)
@@ -48,7 +47,8 @@ def _shown(one: Planned) -> dict[str, Any]:
 def forecast(name: str) -> None:
     """Show type by type what an EHR is sent of what is there now, in which way, and what it does not take."""
     with wired() as service:
-        target = _target(service, name)
+        with service.database.glance() as connection:
+            target = named.ehr(connection, name)
         found = rehearsing.forecast(service, target, _able(service, target))
     show.rows(found, FORECAST)
 
@@ -61,22 +61,6 @@ def _able(service: Service, target: Target) -> Abilities:
         raise show.Failure(f"{target.base_url}/metadata cannot be read: {error}") from None
     finally:
         line.close()
-
-
-def _target(service: Service, name: str) -> Target:
-    with service.database.glance() as connection:
-        found = targets.get(connection, name)
-    if found is None:
-        raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
-    return found
-
-
-def _patient(service: Service, key: str) -> int:
-    with service.database.glance() as connection:
-        found = entities.get(connection, "patient", key)
-    if found is None:
-        raise show.Failure(f"There is no patient {key}", show.NOT_FOUND)
-    return found.num
 
 
 COMMANDS: tuple[click.Command, ...] = ()  # they are of the groups `deliveries` and `ehr`

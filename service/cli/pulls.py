@@ -1,19 +1,16 @@
 """Pulls: which changes of an EHR come in, how far they have come, and having them come in now."""
 
-from dataclasses import asdict
 from typing import Any
 
 import click
 
 from mappings.search import PARAMETERS
-from service.cli import show
+from service.cli import named, show
 from service.cli.wired import now, wired
 from service.renderings import instant
 from service.store import cursors, targets
 from service.store.cursors import Cursor
-from service.store.targets import Target
 from service.sync import pulling
-from service.wiring import Service
 
 COLUMNS = {"ehr": "EHR", "type": "Type", "every": "Every (s)", "at": "Come to", "pulledAt": "Last", "held": "Held, because"}
 DONE = {"ehr": "EHR", "type": "Type", "taken": "Taken", "same": "Nothing new", "contested": "In conflict", "unfit": "Not to be taken", "vanished": "Removed",
@@ -34,7 +31,8 @@ def set_(ehr: str, types: tuple[str, ...], every: int) -> None:
     if unknown := sorted(set(types) - PARAMETERS.keys()):
         raise show.Failure(f"No types that are ever sent: {', '.join(unknown)}", show.REFUSED)
     with wired() as service:
-        _target(service, ehr)
+        with service.database.glance() as connection:
+            named.ehr(connection, ehr)
         service.database.write(lambda tx: cursors.begin(tx, ehr, types, every * 1_000_000, now(service)))
     show.done(f"From {ehr} come changes of {', '.join(types) or 'nothing'}.", ehr=ehr, types=list(types), every=every)
 
@@ -55,8 +53,8 @@ def list_(ehr: str | None) -> None:
 def now_(ehr: str, types: tuple[str, ...]) -> None:
     """Pull at once, and say what came of it. Without types, all that are pulled from this EHR."""
     with wired() as service:
-        target = _target(service, ehr)
         with service.database.glance() as connection:
+            target = named.ehr(connection, ehr)
             found = [one for one in cursors.of(connection, ehr) if not types or one.type in types]
         if not found:
             raise show.Failure(f"Nothing of this is pulled from {ehr}: pathway-fhir pull set {ehr} TYPE...", show.NOT_FOUND)
@@ -73,17 +71,8 @@ def _done(one: pulling.Pull) -> dict[str, Any]:
 
 def described(one: Cursor) -> dict[str, Any]:
     """A cursor as JSON."""
-    said = {**asdict(one), "ehr": one.target, "every": one.every // 1_000_000}
-    kept = {name: said[name] for name in ("ehr", "type", "every", "at", "held") if said[name] is not None}
-    return kept | ({"pulledAt": instant(one.pulled_at)} if one.pulled_at else {})
-
-
-def _target(service: Service, name: str) -> Target:
-    with service.database.glance() as connection:
-        found = targets.get(connection, name)
-    if found is None:
-        raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
-    return found
+    said = {"ehr": one.target, "type": one.type, "every": one.every // 1_000_000, "at": one.at, "held": one.held}
+    return {name: value for name, value in said.items() if value is not None} | ({"pulledAt": instant(one.pulled_at)} if one.pulled_at else {})
 
 
 COMMANDS = (pull,)

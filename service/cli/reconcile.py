@@ -12,10 +12,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from service.cli import show
+from service.cli import named, show
 from service.cli.wired import now, wired
 from service.renderings import uuid_of
-from service.store import entities, reconciliation, targets
+from service.store import reconciliation
 from service.store.targets import Target
 from service.sync import ehrs, reconciling
 from service.sync.comparing import SAME, VERDICTS, Difference, Finding
@@ -63,9 +63,7 @@ def reconcile(target: str, patient: str | None, format_: str | None, file: Path 
 @contextmanager
 def _reconciling(service: Service, name: str, *, repair: bool, rate: float | None) -> Iterator[Reconciling]:
     with service.database.glance() as connection:
-        target = targets.get(connection, name)
-    if target is None:
-        raise show.Failure(f"There is no EHR {name}", show.NOT_FOUND)
+        target = named.ehr(connection, name)
     talk, line = ehrs.rest(service, target)
     try:
         yield Reconciling(service, target, Looking(service, target, talk, each=1 / rate if rate else 0.0), _able(service, target, talk), repair)
@@ -85,9 +83,7 @@ def _able(service: Service, target: Target, talk: Rest) -> Abilities:
 def _found(service: Service, of: Reconciling, patient: str | None) -> Iterator[Finding]:
     """What is found, with a bar of the patients on a terminal."""
     with service.database.reading() as connection:
-        stored = entities.get(connection, "patient", patient) if patient is not None else None
-        if patient is not None and stored is None:
-            raise show.Failure(f"There is no patient {patient}", show.NOT_FOUND)
+        stored = named.patient(connection, patient) if patient is not None else None
         many = reconciliation.patients(connection) + 1
     if stored is not None:
         yield from of.of_patient(stored.num, uuid_of(service.tenant.ids().id("patient", stored.id, "patient")))

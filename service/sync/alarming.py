@@ -10,7 +10,6 @@ is the same for an alarm however often it is told.
 """
 
 import hmac
-import threading
 import time
 from hashlib import sha256
 
@@ -21,6 +20,7 @@ from service.renderings import instant
 from service.store import alarms
 from service.store.alarms import Alarm
 from service.store.clock import micros
+from service.sync.beside import Beside
 from service.sync.transport import Interrupted, Line, NotReached
 from service.wire import encode
 from service.wiring import Service
@@ -34,25 +34,16 @@ class Alarming:
 
     def __init__(self, service: Service, every: float = EVERY):
         self._service, self._every, self._at = service, every, 0.0
-        self._thread: threading.Thread | None = None
+        self._looking = Beside(service, "alarms", lambda: look(service))
 
     def begin(self) -> None:
         """Looks if it is time to, and nothing is being told."""
-        if self._service.settings.alarm_url is None or time.monotonic() < self._at or (self._thread is not None and self._thread.is_alive()):
-            return
-        self._at = time.monotonic() + self._every
-        self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
-        self._thread.start()
+        if self._service.settings.alarm_url is not None and time.monotonic() >= self._at and not self._looking.under_way:
+            self._at = time.monotonic() + self._every
+            self._looking.begin()
 
     def end(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            look(self._service)
-        except Exception as error:  # noqa: BLE001 (the database is away, or what we were told of makes no sense: the next look is soon)
-            self._service.log.error("alarms_failed", error=type(error).__name__)
+        self._looking.end()
 
 
 def look(service: Service) -> int:

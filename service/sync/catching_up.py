@@ -1,10 +1,9 @@
 """A new EHR is owed everything that it may hold: so many streams a transaction, and nobody waits for long.
 
-    catch_up(...)    one transaction: the next streams of one EHR
-    CatchingUp       the thread of a worker that does so until nothing is left
+    catch_up(...)              one transaction: the next streams of one EHR
+    catch_up_with_all(...)     what a worker does until nothing is left
 """
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -47,41 +46,21 @@ def _owe(tx: Connection, target: Target, key: int, now: int) -> int:
     return len(lacking)
 
 
-class CatchingUp:
-    """Catches up, on a thread of its own, with all EHRs in turn. It rests as long as it works."""
+def catch_up_with_all(service: Service, stopping: Callable[[], bool]) -> None:
+    """Catches up with all EHRs in turn until nothing is left. It rests as long as it works."""
+    while not stopping() and (names := _names(service)):
+        for name in names:
+            _turn(service, name)
 
-    def __init__(self, service: Service, stopping: Callable[[], bool]):
-        self._service, self._stopping = service, stopping
-        self._thread: threading.Thread | None = None
 
-    @property
-    def under_way(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+def _names(service: Service) -> list[str]:
+    with service.database.glance() as connection:
+        return catching.catching_up(connection)
 
-    def begin(self) -> None:
-        if not self.under_way:
-            self._thread = threading.Thread(target=self._run, name="catching up", daemon=True)
-            self._thread.start()
 
-    def end(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping() and (names := self._names()):
-                for name in names:
-                    self._turn(name)
-        except Exception as error:  # noqa: BLE001 (what was owed is owed; the next chore goes on from there)
-            self._service.log.error("catching_up_failed", error=type(error).__name__)
-
-    def _names(self) -> list[str]:
-        with self._service.database.glance() as connection:
-            return catching.catching_up(connection)
-
-    def _turn(self, name: str) -> None:
-        began = time.monotonic()
-        now = micros(self._service.tenant.now())
-        owed = self._service.database.write(lambda tx: catch_up(tx, name, now))
-        self._service.log.info("catching_up", ehr=name, owed=owed)
-        time.sleep(min(1.0, REST * (time.monotonic() - began)))
+def _turn(service: Service, name: str) -> None:
+    began = time.monotonic()
+    now = micros(service.tenant.now())
+    owed = service.database.write(lambda tx: catch_up(tx, name, now))
+    service.log.info("catching_up", ehr=name, owed=owed)
+    time.sleep(min(1.0, REST * (time.monotonic() - began)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mappings.parts import system_of
-from mappings.references import references_in
+from mappings.references import ids_in, references_in
 from service.store.copies import Copy
 from service.sync import documents, matching
 from service.sync.outcomes import Matched, Moot, Outcome, Refused, Unsupported, Waits, objects
@@ -125,7 +125,7 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
 def _needed(one: Owed) -> set[str]:
     if one.body is None:
         return set()
-    return {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in(one.body)}
+    return ids_in(one.body)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.comparing import Gone, Theirs, Unread
 from service.sync.door import within
-from service.sync.outcomes import Reply, Retry, judged, objects
+from service.sync.outcomes import NOT_THERE, Reply, Retry, issues, judged, next_link, objects
 from service.sync.retry import SECOND, snooze_until
 from service.sync.targets.rest import Rest, body_of
 from service.sync.transport import Interrupted, NotLetIn, NotReached
@@ -77,7 +77,7 @@ class Looking:
         found = body_of(reply)
         if reply.status == 200 and found is not None and found.get("resourceType") == type_:
             return found
-        return Gone() if reply.status in (404, 410) else Unread(f"A read is answered with {reply.status} and no {type_}")
+        return Gone() if reply.status in NOT_THERE else Unread(f"A read is answered with {reply.status} and no {type_}")
 
     def search(self, type_: str, query: str, problems: list[str], *, heeded: str | None = None) -> Iterator[list[dict[str, Any]]]:
         """The resources that a search finds, page after page. What keeps it from being all of them is added to `problems`.
@@ -111,7 +111,7 @@ class Looking:
             if len(seen) > 1 and not entries and isinstance(total, int) and told < total:
                 problems.append(f"{type_}: a page shows nothing, and not all was told that was found")
             yield entries
-            link = next((str(one.get("url")) for one in objects(found.get("link")) if one.get("relation") == "next"), None)
+            link = next_link(found)
             if link is None:
                 return
             below = within(self._ehr.base, path, link)
@@ -128,8 +128,7 @@ def _repeats(bundle: dict[str, Any], parameter: str) -> bool:
 
 
 def _is_grave(resource: dict[str, Any]) -> bool:
-    said = objects(resource.get("issue")) if resource.get("resourceType") == "OperationOutcome" else []
-    return any(issue.get("severity") in GRAVE and not _says_nothing_is_there(issue) for issue in said)
+    return any(not _says_nothing_is_there(issue) for issue in issues(resource, GRAVE))
 
 
 def _says_nothing_is_there(issue: dict[str, Any]) -> bool:

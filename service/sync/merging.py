@@ -12,6 +12,7 @@ from typing import Any
 
 from mappings.element import keeps
 from mappings.parts import system_of
+from mappings.references import local, rewritten
 
 Json = dict[str, Any]
 APART = frozenset({"resourceType", "id", "meta", "text", "implicitRules"})
@@ -71,19 +72,19 @@ def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], know
 
 def meant(value: Any, known: Mapping[str, Json]) -> Any:
     """A value with each reference to one of ours by our identifier, however it was written."""
-    if isinstance(value, list):
-        return [meant(one, known) for one in value]
-    if not isinstance(value, dict):
-        return value
+    return rewritten(value, lambda one: _by_identifier(one, known))
+
+
+def _by_identifier(value: Json, known: Mapping[str, Json]) -> Json | None:
     said = value.get("reference")
     if isinstance(said, str):
         rest = {name: one for name, one in value.items() if name not in ("reference", "display", "type", "identifier")}
         ours = OURS.fullmatch(said)
-        if (found := known.get("/".join(said.split("/")[-2:]))) is not None:
+        if (found := known.get(local(said))) is not None:
             return {**rest, "identifier": found}
         if ours is not None:
             return {**rest, "identifier": {"system": system_of(ours[1]), "value": ours[2]}}
         return {**rest, "reference": said}
     if "identifier" in value and value.keys() <= {"type", "identifier", "display"}:
         return {"identifier": value["identifier"]}
-    return {name: meant(one, known) for name, one in value.items()}
+    return None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,8 +161,13 @@ def is_error(resource: dict[str, Any]) -> bool:
 
 
 def _errors(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    return issues(resource, ("error", "fatal"))
+
+
+def issues(resource: Mapping[str, Any], severities: Collection[str]) -> list[dict[str, Any]]:
+    """The issues of an OperationOutcome that are as grave as that; none of another resource."""
     said = objects(resource.get("issue")) if resource.get("resourceType") == "OperationOutcome" else []
-    return [issue for issue in said if issue.get("severity") in ("error", "fatal")]
+    return [issue for issue in said if issue.get("severity") in severities]
 
 
 def _asks_to_wait(reply: Reply) -> str | None:
@@ -192,9 +198,19 @@ def _text(value: Any) -> str | None:
 
 def version_of(reply: Reply) -> str | None:
     """The version to name in If-Match: the ETag just as it came, else the one in the body."""
-    meta = (reply.json() or {}).get("meta")
+    return reply.header("ETag") or version_in(reply.json() or {})
+
+
+def version_in(body: Mapping[str, Any]) -> str | None:
+    """The version that a resource says it has, as an ETag."""
+    meta = body.get("meta")
     version = _text(meta.get("versionId")) if isinstance(meta, dict) else None
-    return reply.header("ETag") or (f'W/"{version}"' if version else None)
+    return f'W/"{version}"' if version else None
+
+
+def next_link(bundle: Mapping[str, Any]) -> str | None:
+    """Where the next page of a Bundle is said to be."""
+    return next((str(one.get("url")) for one in objects(bundle.get("link")) if one.get("relation") == "next"), None)
 
 
 def id_in(location: str | None) -> str | None:

@@ -9,7 +9,6 @@
 A pull that did not see everything holds its cursor: what it saw is taken, and the next one begins at the same place.
 """
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,7 @@ from service.sync.access import Access, Accesses
 from service.sync.comparing import Gone, Theirs
 from service.sync.deliver import Abilities
 from service.sync.looking import Looking, NotAnswering
+from service.sync.outcomes import version_in
 from service.sync.targets.rest import seen_hash
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 from service.wiring import Service
@@ -106,9 +106,7 @@ class Pull:
         for page in self.looking.pages(self.cursor.type, path, self.problems):  # who does not heed `_since` tells more, not less
             requests = [request for one in page if isinstance(request := one.get("request"), dict)]
             gone = [str(request.get("url")).rpartition("/")[2] for request in requests if request.get("method") == "DELETE"]
-            with self.service.database.glance() as connection:
-                held = [(copy, at) for copy, type_, _, at in copies.there(connection, self.target.id, gone) if type_ == self.cursor.type]
-            for copy, at in held:  # it may have come back since: what counts is what is there now
+            for copy, at in self._held(gone):  # it may have come back since: what counts is what is there now
                 self._compare(copy, at, self.looking.read(self.cursor.type, str(copy.remote_id)))
 
     def _compared(self) -> None:
@@ -137,13 +135,16 @@ class Pull:
 
     def _heard(self, page: Iterable[dict[str, Any]]) -> None:
         found = {str(one.get("id")): one for one in page}
-        with self.service.database.glance() as connection:
-            held = [(copy, at) for copy, type_, _, at in copies.there(connection, self.target.id, found) if type_ == self.cursor.type]
-        for copy, at in held:
+        for copy, at in self._held(found):
             self._one(copy, at, found[str(copy.remote_id)])
 
+    def _held(self, remote_ids: Iterable[str]) -> list[tuple[Copy, int]]:
+        """Of these ids, those under which something of ours is, with when that was noted."""
+        with self.service.database.glance() as connection:
+            return [(copy, at) for copy, type_, _, at in copies.there(connection, self.target.id, remote_ids) if type_ == self.cursor.type]
+
     def _one(self, held: Copy, at: int, theirs: dict[str, Any]) -> None:
-        news = News(theirs, _version(theirs), seen_hash(theirs))
+        news = News(theirs, version_in(theirs), seen_hash(theirs))
         if held.matched or held.seen_hash == news.digest or _is_as_written(held, news):
             self.same += 1
         elif at > self.began:
@@ -213,43 +214,23 @@ def pull(service: Service, target: Target, one: Cursor, lets_in: Access | None =
     return done
 
 
-class Pulling:
-    """Pulls what is due, one type after another, on a thread of its own."""
+def pull_all(service: Service, accesses: Accesses, stopping: Callable[[], bool]) -> None:
+    """Pulls what is due, one type after another."""
+    while not stopping() and _next(service, accesses):
+        pass
 
-    def __init__(self, service: Service, accesses: Accesses, stopping: Callable[[], bool]):
-        self._service, self._accesses, self._stopping = service, accesses, stopping
-        self._thread: threading.Thread | None = None
 
-    @property
-    def under_way(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def begin(self) -> None:
-        if not self.under_way:
-            self._thread = threading.Thread(target=self._run, name="pulling", daemon=True)
-            self._thread.start()
-
-    def end(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            while not self._stopping() and self._next():
-                pass
-        except Exception as error:  # noqa: BLE001 (its cursor stands where it stood; it is due again)
-            self._service.log.error("pulling_failed", error=type(error).__name__)
-
-    def _next(self) -> bool:
-        now = micros(self._service.tenant.now())
-        with self._service.database.glance() as connection:
-            one = cursors.next_due(connection, now)
-            target = targets.get(connection, one.target) if one is not None else None
-        if one is None or target is None:
-            return False
-        if self._service.database.write(lambda tx: cursors.claim(tx, one, now + max(one.every, CLAIMED))):
-            pull(self._service, target, one, self._accesses.of(target))
-        return True
+def _next(service: Service, accesses: Accesses) -> bool:
+    """Pulls what is due first, if nobody else does. Returns whether anything was due."""
+    now = micros(service.tenant.now())
+    with service.database.glance() as connection:
+        one = cursors.next_due(connection, now)
+        target = targets.get(connection, one.target) if one is not None else None
+    if one is None or target is None:
+        return False
+    if service.database.write(lambda tx: cursors.claim(tx, one, now + max(one.every, CLAIMED))):
+        pull(service, target, one, accesses.of(target))
+    return True
 
 
 def _stamp(body: dict[str, Any]) -> str | None:
@@ -265,9 +246,3 @@ def _order(stamp: str) -> datetime:
     except ValueError:
         return NEVER
     return found if found.tzinfo is not None else NEVER
-
-
-def _version(body: dict[str, Any]) -> str | None:
-    meta = body.get("meta")
-    version = meta.get("versionId") if isinstance(meta, dict) else None
-    return f'W/"{version}"' if isinstance(version, str) and version else None

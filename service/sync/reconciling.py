@@ -13,7 +13,7 @@ from urllib.parse import quote
 from mappings import KINDS
 from mappings.kind import ONE_IDENTIFIER
 from mappings.parts import system_of
-from mappings.references import references_in
+from mappings.references import ids_in
 from mappings.search import PARAMETERS
 from service.renderings import text_of, uuid_of
 from service.store import copies, reconciliation
@@ -223,8 +223,7 @@ def _ready(one: Known, there: dict[str, Standing]) -> Ready | Match | Outcome:
 def _references(one: Known) -> set[str]:
     if not one.body:
         return set()
-    found = {str(r.get("reference", "")).rpartition("/")[2] for _, r, _ in references_in({"resourceType": one.type, **read(one.body)})}
-    return {uuid for uuid in found if len(uuid) == 36}
+    return {uuid for uuid in ids_in({"resourceType": one.type, **read(one.body)}) if len(uuid) == 36}
 
 
 def _as(type_: str, one: Known) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mappings.references import references_in
+from mappings.references import ids_in
 from service import metrics
 from service.renderings import text_of, uuid_of
 from service.security.secrets import seal
@@ -156,8 +156,7 @@ def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
 
 
 def _referred(owed: list[Owed]) -> list[bytes]:
-    ids = {str(r.get("reference", "")).rpartition("/")[2] for o in owed if o.body is not None for _, r, _ in references_in(o.body)}
-    return [uuid_of(one) for one in ids if len(one) == 36]
+    return [uuid_of(one) for one in {id for o in owed if o.body is not None for id in ids_in(o.body)} if len(one) == 36]
 
 
 def _send(stream: Stream, batch: Batch) -> None:

@@ -24,8 +24,9 @@ from service.store.tables import idempotency, jti, token, worker
 from service.sync import ehrs
 from service.sync.access import Accesses
 from service.sync.alarming import Alarming
-from service.sync.catching_up import CatchingUp
-from service.sync.pulling import Pulling
+from service.sync.beside import Beside
+from service.sync.catching_up import catch_up_with_all
+from service.sync.pulling import pull_all
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
 from service.sync.timers import follow_timers
@@ -59,10 +60,10 @@ class Worker:
         self._stop, self._ended = threading.Event(), threading.Event()
         self._active: dict[int, tuple[Held, Future[int]]] = {}
         self._seen_at, self._pruned_to = 0.0, 0
-        self._catching_up = CatchingUp(service, self._stop.is_set)
         self._alarming = Alarming(service)
         self._accesses = Accesses(service)
-        self._pulling = Pulling(service, self._accesses, self._stop.is_set)
+        self._catching_up = Beside(service, "catching_up", lambda: catch_up_with_all(service, self._stop.is_set))
+        self._pulling = Beside(service, "pulling", lambda: pull_all(service, self._accesses, self._stop.is_set))
         self._lines = threading.local()
         self._all_lines: list[Line] = []
         self.sent = 0

@@ -10,8 +10,10 @@ import requests
 from sandbox.personas import PERSONAS
 from sandbox.process import started
 from service import operating
+from service.store import catching
 from service.store.clock import micros
 from service.store.targets import Target
+from service.sync.catching_up import catch_up
 from service.sync.worker import Worker
 from service.wiring import Service
 from tests.conftest import Http
@@ -130,19 +132,23 @@ def ehr() -> Iterator[Small]:
 
 @pytest.fixture
 def connect(service: Service) -> Connect:
-    """Registers an EHR: `connect(name, url, level, ...)`."""
+    """Registers an EHR, `connect(name, url, level, ...)`, and owes it what was there before unless that is left to a worker."""
 
-    def connect(name: str, url: str, level: int = 2, *, in_flight: int = 4, organisation: str | None = None, **settings: Any) -> None:
+    def connect(
+        name: str, url: str, level: int = 2, *, in_flight: int = 4, organisation: str | None = None, caught_up: bool = True, **settings: Any
+    ) -> None:
         found = Target(name, url, "4.0.1", level, organisation, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
         service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
+        while caught_up and service.database.write(lambda tx: catching.position(tx, name)) is not None:
+            service.database.write(lambda tx: catch_up(tx, name, micros(service.tenant.now())))
 
     return connect
 
 
 @pytest.fixture
 def work(service: Service) -> Callable[[], int]:
-    """Lets a worker send all that is due, and says how many that were."""
-    return lambda: Worker(service).run(until_idle=True)
+    """Lets a worker send all that is due, one stream after another (places come first), and says how many that were."""
+    return lambda: Worker(service, threads=1).run(until_idle=True)
 
 
 def deliveries(clinic: Http, **wanted: str) -> list[dict[str, Any]]:

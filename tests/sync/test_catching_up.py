@@ -30,7 +30,7 @@ def test_an_ehr_that_is_added_later_comes_to_hold_what_was_there_before_it(clini
     people(clinic, "ann", "ben")
     put(clinic, "dosing-encounters", dosing())
     put(clinic, "dosing-encounters", dosing("other", "ben"))
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     work()
     for type_ in ("Patient", "Practitioner", "Encounter", "Provenance"):
         assert len(ehr.of(type_)) == reader(1, role="ehr").get(f"/fhir/r4/{type_}?_summary=count").json["total"]
@@ -39,7 +39,7 @@ def test_an_ehr_that_is_added_later_comes_to_hold_what_was_there_before_it(clini
 
 def test_nothing_is_owed_twice_by_who_catches_up_and_who_publishes(clinic: Http, ehr: Small, connect: Connect, work: Work, database: Database) -> None:
     people(clinic)
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     put(clinic, "patients", patient(gender="other"))
     put(clinic, "dosing-encounters", dosing())
     work()
@@ -62,7 +62,7 @@ def test_an_ehr_that_wants_only_changes_is_owed_nothing_that_was_there(clinic: H
 
 def test_how_far_it_is_caught_up_with_is_shown(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
     people(clinic, *(f"p{n}" for n in range(STREAMS + 3)))
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     many = clinic.get("/api/v1/ehrs/late").json["catchingUp"]["of"]
     assert clinic.get("/api/v1/ehrs/late").json["catchingUp"] == {"lookedAt": 0, "of": many} and many > STREAMS + 3
     service.database.write(lambda tx: catch_up(tx, "late", micros(service.tenant.now())))
@@ -73,7 +73,7 @@ def test_how_far_it_is_caught_up_with_is_shown(clinic: Http, ehr: Small, connect
 
 def test_a_killed_worker_leaves_the_rest_to_the_next(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service, database: Database) -> None:
     people(clinic, *(f"p{n}" for n in range(STREAMS * 2)))
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     service.database.write(lambda tx: catch_up(tx, "late", micros(service.tenant.now())))
     assert sum(owed(database, "late").values()) >= STREAMS
     work()
@@ -85,13 +85,13 @@ def test_what_consent_withholds_is_not_owed(clinic: Http, ehr: Small, connect: C
     put(clinic, "dosing-encounters", dosing())
     put(clinic, "dosing-encounters", dosing("other", "ben"))
     put(clinic, "consents", consent(provisions=[provision("deny", "C0", role="ehr")]))
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     work()
     assert len(ehr.of("Patient")) == 1 == len(ehr.of("Encounter"))
 
 
 def test_what_an_operator_gave_up_stays_given_up(clinic: Http, ehr: Small, connect: Connect, work: Work, database: Database) -> None:
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     people(clinic)
     for one in deliveries(clinic, state="waiting"):
         assert clinic.post(f"/api/v1/deliveries/{one['id']}/cancel").status == 200
@@ -109,14 +109,14 @@ def test_who_publishes_while_an_ehr_is_added_owes_to_it(clinic: Http, ehr: Small
         found = asked(tx)
         if not added.is_set() and not database.sqlite:
             added.set()
-            adding = threading.Thread(target=lambda: (connect("late", ehr.base, 1), work()))
+            adding = threading.Thread(target=lambda: (connect("late", ehr.base, 1, caught_up=False), work()))
             adding.start()
             adding.join(20)
         return found
 
     monkeypatch.setattr(exchange.targets, "asked", late)
     if database.sqlite:
-        connect("late", ehr.base, 1)  # one writer at a time: there is no meanwhile
+        connect("late", ehr.base, 1, caught_up=False)  # one writer at a time: there is no meanwhile
     put(clinic, "patients", patient("new"))
     work()
     assert len(ehr.of("Patient")) == 2
@@ -133,7 +133,7 @@ def test_a_practitioner_comes_before_who_refers_to_them(clinic: Http, ehr: Small
 def test_others_are_delivered_to_while_one_is_caught_up_with(clinic: Http, ehr: Small, connect: Connect, work: Work, clock: Clock) -> None:
     connect("first", ehr.base, 1)
     people(clinic, *(f"p{n}" for n in range(STREAMS)))
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     work()
     assert states(clinic, ehr="first")["waiting"] == states(clinic, ehr="late")["waiting"] == 0
 
@@ -142,7 +142,7 @@ def test_what_is_published_before_its_patient_is_caught_up_with_waits_for_the_pa
     clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service
 ) -> None:
     people(clinic)
-    connect("late", ehr.base, 1)
+    connect("late", ehr.base, 1, caught_up=False)
     put(clinic, "dosing-encounters", dosing())
     now = micros(service.tenant.now())
     leases = service.database.write(lambda tx: streams.lease(tx, "early", now, now + 4_000_000, 4))

@@ -21,7 +21,22 @@ from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
 from service.sync.merging import agreed, merge
-from service.sync.outcomes import NOT_THERE, Contested, Delivered, Matched, Outcome, Refused, Reply, Retry, Unsure, is_error, judged, objects, version_of
+from service.sync.outcomes import (
+    NOT_THERE,
+    Contested,
+    Delivered,
+    Matched,
+    Outcome,
+    Refused,
+    Reply,
+    Retry,
+    Unsure,
+    is_error,
+    judged,
+    next_link,
+    objects,
+    version_of,
+)
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 
 MOST_PAGES = 20  # of a search for what may be there already
@@ -105,7 +120,7 @@ class Rest:
     def delete(self, type_: str, remote_id: str, delivery: int = 0) -> Outcome:
         reply = self._door.call("DELETE", f"/{type_}/{remote_id}", delivery=delivery)
         outcome = judged(reply, updating=True)
-        return Delivered(None, None, reply.status) if reply.status in (404, 410) or isinstance(outcome, Delivered) else outcome
+        return Delivered(None, None, reply.status) if reply.status in NOT_THERE or isinstance(outcome, Delivered) else outcome
 
     def _delete(self, ready: Ready) -> Outcome:
         assert ready.remote is not None and ready.remote.remote_id is not None, "only what is held is deleted"
@@ -220,7 +235,7 @@ class Rest:
             mine = {str(one.get("id")): one for one in entries if one.get("resourceType") == type_ and ours(one)}  # some find a resource twice
             if not mine and any(is_error(one) for one in entries):
                 return Refused("What a search finds there is not shown: it may be there already")
-            link = next((str(one.get("url")) for one in objects(found.get("link")) if one.get("relation") == "next"), None)
+            link = next_link(found)
             if mine or link is None:
                 return list(mine.values())
             path = within(self.base, path, link)
