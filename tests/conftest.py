@@ -9,6 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from service.app import create_app
 from service.config import Settings
@@ -24,6 +26,9 @@ from tests import postgres
 SECRET = "a secret of the tests, long enough to be one"
 PUBLIC = "http://127.0.0.1:8000"  # where callers reach us, as the settings say when nothing is set
 EXAMPLES = Path(__file__).parent.parent / "examples" / "pathway"
+
+hypothesis.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine that others use too is slow now and then
+hypothesis.load_profile("shared")
 
 
 class Clock:
