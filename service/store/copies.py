@@ -9,6 +9,7 @@ from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 VANISHED = b"vanished"
+MERGED = b"merged "
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Copy:
     """A resource as a target holds it. `remote_id` is None while it is not there.
 
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
+    `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet.
     """
 
     target: str

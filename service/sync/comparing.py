@@ -21,6 +21,7 @@ from typing import Any
 from mappings.element import keeps
 from mappings.parts import system_of
 from service.renderings import text_of
+from service.store.copies import MERGED
 from service.store.outbox import DELIVERED, SUPERSEDED, UNSUPPORTED
 from service.store.reconciliation import Known
 from service.store.tables import DELETED, THERE
@@ -103,7 +104,7 @@ def judged(one: Known, theirs: Theirs, ready: Ready | Match | Outcome, *, taken:
         return _found(UNDELIVERED, one, f"{one.delivery_state}: {withdrawn}")
     if not isinstance(ready, Ready):
         return _found(DIFFERS, one, getattr(ready, "words", ""))
-    if same(theirs, ready.body) or (_is_settled(one, ready) and one.seen_hash == seen_hash(theirs)):
+    if same(theirs, ready.body) or (_is_settled(one, ready) and one.seen_hash in (seen_hash(theirs), MERGED + seen_hash(theirs))):
         return _found(SAME, one)
     ours = {name: value for name, value in ready.body.items() if name not in UNSENT}
     found = tuple(islice(differences(ours, theirs, str(ready.body["resourceType"])), MOST_DIFFERENCES))

@@ -18,7 +18,7 @@ from service.security.secrets import seal
 from service.store import conflicts, copies, deliveries, levels, reading, streams, targets
 from service.store.clock import micros
 from service.store.conflicts import Sides
-from service.store.copies import VANISHED, Copy
+from service.store.copies import MERGED, VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
 from service.store.streams import Due, Lease, LeaseLost, Settled
@@ -284,7 +284,7 @@ def _copy(stream: Stream, ready: Ready, outcome: Delivered | Held) -> Copy:
         there = f"{owed.type}/{before.remote_id}" if ready.as_document else before.remote_id
         return Copy(before.target, before.resource, there, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
-    sent = b"" if outcome.merged else ready.digest
+    seen, sent = (MERGED + seen if seen else None, b"") if outcome.merged else (seen, ready.digest)
     remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
     return Copy(stream.target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
 

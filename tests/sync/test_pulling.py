@@ -18,6 +18,7 @@ from tests.service.records import clinic as clinic_
 from tests.service.records import put
 from tests.service.test_accepting import pathway, plan
 from tests.sync.conftest import Connect, Sandbox, states
+from tests.sync.personas.conftest import reconciled
 
 __all__ = ["pathway"]
 Work = Callable[[], int]
@@ -107,6 +108,22 @@ def test_what_an_ehr_adds_of_its_own_stays_there_and_survives_our_next_update(se
     work()
     found = requests.get(url, timeout=10).json()
     assert (found["status"], found["contributor"]) == ("on-hold", [{"display": "Someone there"}])
+
+
+def test_what_our_own_update_was_merged_into_still_comes_in(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+    """The EHR's change is met by our update before it is pulled: the update keeps it there, and the next pull brings it here."""
+    url, _ = one_of(sandbox, "CarePlan")
+    id_, entity = plan(synced)
+    change_there(url, status="on-hold")
+    synced.put(f"/api/v1/integration-care-plans/{id_}", {**entity, "title": "Another title"})
+    work()
+    there = requests.get(url, timeout=10).json()
+    assert (there["status"], there["title"]) == ("on-hold", "Another title")
+    assert {one.verdict for one in reconciled(service, "one")[0] if one.type == "CarePlan"} == {"same"}
+    assert counts(pulled(service, "CarePlan")) == (1, 0, 0)
+    assert plan(synced)[1] == {**entity, "title": "Another title", "status": "on-hold"}
+    work()
+    assert counts(pulled(service, "CarePlan")) == (0, 0, 0) and work() == 0
 
 
 def test_a_change_of_both_sides_is_a_conflict_and_settled_by_a_person(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
