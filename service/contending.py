@@ -16,7 +16,7 @@ SETTLED = b"settled"  # what the EHR holds is known and is to be replaced, whate
 
 
 def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
-    """A conflict as JSON. `words` are what both sides say, for who sees all of the patient."""
+    """A conflict as JSON. `words` are what both sides say, and why theirs is not to be taken, for who sees all of the patient."""
     sides = found.sides
 
     def element(name: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
         "id": found.num, "ehr": found.ehr, "state": found.state, "at": instant(found.at), "settledAt": instant(found.settled_at) if found.settled_at else None,
         "resource": {"type": found.type, "id": text_of(found.uuid)}, "entity": {"kind": found.kind, "id": found.entity}, "delivery": sides.delivery,
         "elements": [element(name) for name in sides.elements],
-        "problems": [{"path": path or found.type, "problem": problem} for path, problem in sides.problems] or None,
+        "problems": [{"path": path or found.type, "problem": problem} for path, problem in sides.problems if words] or None,
     }  # fmt: skip
     return {name: value for name, value in said.items() if value is not None}
 
@@ -38,8 +38,8 @@ def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ..
     Returns the problems, by path, for which theirs is not taken. Raises NotFound, Conflict where it is settled already, and Unprocessable.
     """
     tx = act.tx
-    if keep not in KEPT:
-        raise Unprocessable(problems=[("/keep", f"should be {' or '.join(KEPT)}")])
+    if wrong := wrong_choice(keep):
+        raise Unprocessable(problems=wrong)
     found = conflicts.one(tx, num)
     if found is None:
         raise NotFound(f"There is no conflict {num}")
@@ -68,6 +68,11 @@ def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ..
     if found.sides.delivery is not None:
         deliveries.cancel(tx, [found.sides.delivery], now)
     return problems
+
+
+def wrong_choice(keep: Any) -> list[tuple[str, str]]:
+    """What is wrong with what is to be kept, as it came."""
+    return [] if keep in KEPT else [("/keep", f"should be {' or '.join(KEPT)}")]
 
 
 def _taken(act: Act, found: conflicts.Conflict) -> tuple[tuple[str, str], ...]:

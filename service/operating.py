@@ -1,7 +1,7 @@
-"""What an operator and an integration engineer see and do, on the command line and over our API: EHRs and deliveries."""
+"""What an operator and an integration engineer see and do, on the command line and over our API: EHRs, deliveries and pulls."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +15,11 @@ from service.disclosing import Reader
 from service.errors import Conflict, NotFound, Unprocessable
 from service.renderings import instant, text_of
 from service.security.scopes import lacking
-from service.store import access, alarms, catching, copies, deliveries, outbox, targets
+from service.store import access, alarms, catching, copies, cursors, deliveries, outbox, targets
 from service.store.access import Access
 from service.store.clock import micros
 from service.store.copies import Copy
+from service.store.cursors import Cursor
 from service.store.deliveries import Delivery
 from service.store.reading import numbers, stream_keys
 from service.store.reconciliation import reports
@@ -30,6 +31,9 @@ AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LATELY = 60 * 1_000_000
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+REMOTE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)  # FHIR's id (R4 2.24.0.1)
+EVERY = 60  # seconds from one pull to the next, where nothing else is said
+EVERY_BETWEEN = (5, 7 * 86_400)
 
 
 def described(delivery: Delivery, *, words: bool) -> dict[str, Any]:
@@ -93,10 +97,15 @@ def ehrs(connection: Connection, now: int) -> list[dict[str, Any]]:
 
 def one_ehr(connection: Connection, name: str, now: int) -> dict[str, Any]:
     """Raises NotFound."""
+    return _described(connection, [there(connection, name)], now)[0]
+
+
+def there(connection: Connection, name: str) -> Target:
+    """An EHR by its name. Raises NotFound."""
     found = targets.get(connection, name)
     if found is None:
         raise NotFound(f"There is no EHR {name[:40]}")
-    return _described(connection, [found], now)[0]
+    return found
 
 
 def _described(connection: Connection, found: list[Target], now: int) -> list[dict[str, Any]]:
@@ -121,8 +130,7 @@ def _rate(outcomes: Mapping[str, int]) -> dict[str, int]:
 
 def catch_up(tx: Connection, name: str) -> None:
     """Looks through everything again for what an EHR lacks. Raises NotFound."""
-    if targets.get(tx, name) is None:
-        raise NotFound(f"There is no EHR {name[:40]}")
+    there(tx, name)
     catching.begin(tx, name)
 
 
@@ -160,11 +168,52 @@ def check_ehr(found: Target) -> None:
 
 
 def pause(tx: Connection, name: str, *, paused: bool) -> None:
-    if targets.get(tx, name) is None:
-        raise NotFound(f"There is no EHR {name}")
+    there(tx, name)
     targets.change(tx, name, paused=paused, **({} if paused else {"snoozed_until": 0, "failures": 0}))
     if not paused:
         access.resume(tx, name)
+
+
+def pulls(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """How far the pull of each type from an EHR has come, and why one does not go on. Raises NotFound."""
+    there(connection, name)
+    return [pull(one) for one in cursors.of(connection, name)]
+
+
+def pull(one: Cursor) -> dict[str, Any]:
+    """A pull as JSON: `new` was never made, `current` saw everything the last time, `held` did not, and begins at the same place again."""
+    said = {
+        "ehr": one.target, "type": one.type, "every": one.every // 1_000_000, "state": "held" if one.held else "current" if one.pulled_at else "new",
+        "at": one.at, "held": one.held, "pulledAt": instant(one.pulled_at) if one.pulled_at else None, "nextAt": instant(one.next_at),
+    }  # fmt: skip
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def set_pulls(tx: Connection, name: str, types: Sequence[str], every: int, now: int) -> None:
+    """Has changes of these types come in from an EHR, each so many seconds, and of no others. Raises NotFound and Unprocessable."""
+    there(tx, name)
+    if problems := wrong_pulls(types, every):
+        raise Unprocessable("These cannot be pulled", problems)
+    cursors.begin(tx, name, types, every * 1_000_000, now)
+
+
+def wrong_pulls(types: Any, every: Any) -> list[tuple[str, str]]:
+    """What is wrong with what is to be pulled, and how often, as it came."""
+    problems, (least, most) = [], EVERY_BETWEEN
+    if not isinstance(types, list | tuple) or not all(isinstance(one, str) for one in types):
+        problems.append(("/types", "should be an array of resource types"))
+    else:
+        problems += [(f"/types/{n}", "no type that is ever sent") for n, one in enumerate(types) if one not in PARAMETERS]
+    if not isinstance(every, int) or isinstance(every, bool) or not least <= every <= most:
+        problems.append(("/every", f"should be a whole number of seconds, from {least} to {most}"))
+    return problems
+
+
+def pull_now(tx: Connection, name: str, types: Sequence[str], now: int) -> None:
+    """Makes the pulls of an EHR due, or those of these types: a worker does them next. Raises NotFound, and Conflict where there are none."""
+    there(tx, name)
+    if not cursors.make_due(tx, name, types, now):
+        raise Conflict(f"Nothing {'of this ' if types else ''}is pulled from {name}")
 
 
 LINKED = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}
@@ -174,7 +223,10 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann.
 
     What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that.
+    Raises NotFound and Unprocessable.
     """
+    if problems := wrong_link(remote_id):
+        raise Unprocessable(problems=problems)
     num = linked(tenant, tx, name, reference)
     now = micros(tenant.now())
     copies.lock(tx, name, [num])
@@ -189,10 +241,15 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     deliveries.wake(tx, name, [num], now)
 
 
+def wrong_link(remote_id: Any) -> list[tuple[str, str]]:
+    """What is wrong with the EHR's id of a person or place, as it came."""
+    fits = isinstance(remote_id, str) and REMOTE_ID.fullmatch(remote_id)
+    return [] if fits else [("/remoteId", "should be the id of a resource: 1 to 64 letters, digits, hyphens and full stops")]
+
+
 def linked(tenant: Tenant, connection: Connection, name: str, reference: str) -> int:
     """The resource that is meant by Type/kind's key. Raises NotFound and Unprocessable."""
-    if targets.get(connection, name) is None:
-        raise NotFound(f"There is no EHR {name}")
+    there(connection, name)
     type_, _, key = reference.partition("/")
     if type_ not in LINKED or not key:
         raise Unprocessable(problems=[("/resource", "should be Patient/ID, Practitioner/ID or Organization/ID")])

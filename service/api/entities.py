@@ -79,7 +79,7 @@ def listed(call: Call) -> Answer:
     oldest = call.now - call.service.settings.page_seconds * 1_000_000
     place = unseal(call.service.tenant, given["after"], said + call.request.path, not_before=oldest) if "after" in given else Place(0, 0, 0, call.now)
     with call.service.database.reading() as connection:
-        patient = _patient(call, connection, given.get("patient"))
+        patient = envelope.patient(call, connection, given.get("patient"))
         withheld = levels.below(call.who.reader, int(Level.C3), call.now)
         after = (place.value, place.resource)
         found = entities.listed(connection, kind.name, patient=patient, since=since, after=after, limit=limit + 1, withheld=withheld)
@@ -108,13 +108,6 @@ def _asked(call: Call) -> tuple[dict[str, str], int, int]:
     if problems:
         raise Malformed("The query cannot be carried out", problems)
     return given, limit, since
-
-
-def _patient(call: Call, connection: Connection, id: str | None) -> int | None:
-    if id is None:
-        return None
-    found = entities.get(connection, "patient", id)
-    return envelope.look_at(call, connection, found, f"patient {id[:64]}").num
 
 
 def remove(call: Call) -> Answer:

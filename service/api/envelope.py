@@ -56,6 +56,13 @@ def look_at(call: Call, connection: Any, stored: Stored | None, what: str) -> St
     return stored
 
 
+def patient(call: Call, connection: Any, key: str | None) -> int | None:
+    """The patient whom a query names, by the clinic's own key. Raises NotFound."""
+    if key is None:
+        return None
+    return look_at(call, connection, entities.get(connection, "patient", key), f"patient {key[:64]}").num
+
+
 def check_may_write(call: Call, tx: Connection, kind: Kind, id: str, patient: str | None = None) -> None:
     """Answers a write of what is withheld from the caller as if it were not there, before anything is told of it or changed.
 

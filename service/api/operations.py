@@ -1,14 +1,13 @@
-"""Deliveries and EHRs over our API, for the integration engineer and the operator."""
+"""Deliveries over our API, for the integration engineer and the operator."""
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
 from mappings.disclosure import Level
 from service import attempts, operating
-from service.api import envelope
+from service.api import envelope, given
 from service.api.envelope import JSON, allow, kind_of
 from service.errors import Conflict, Malformed, NotFound
 from service.security.access import require_operator
@@ -18,7 +17,6 @@ from service.web import Answer, Call, whole
 from service.wire import encode
 
 CHOSEN = ("ehr", "state", "type", "patient", "reason", "olderThan")
-GIVEN = (*CHOSEN, "before", "limit")
 STUCK = (outbox.PARKED, outbox.UNSUPPORTED)
 
 
@@ -28,7 +26,7 @@ def listed(call: Call) -> Answer:
     wanted = dict(call.request.args.items())
     with call.service.database.reading() as connection:
         found = deliveries.listed(connection, _filter(call, connection, wanted))
-        return _page(call, found, wanted, [_described(call, connection, d) for d in found])
+        return given.page(call, [d.num for d in found], [_described(call, connection, d) for d in found])
 
 
 def of_entity(call: Call) -> Answer:
@@ -112,13 +110,13 @@ def cancel_all(call: Call) -> Answer:
 def _changed_all(call: Call, action: str) -> Answer:
     """Replays or cancels what is chosen: of what is parked or unsupported, if no state is given. So many at a time."""
     require_operator(call.who)
-    given = dict(call.request.args.items())
-    if not set(given) & set(CHOSEN):
+    asked = dict(call.request.args.items())
+    if not set(asked) & set(CHOSEN):
         raise Malformed("The query cannot be carried out", [(CHOSEN[0], f"is needed, or another of {', '.join(CHOSEN[1:])}")])
-    if "before" in given:
+    if "before" in asked:
         raise Malformed("The query cannot be carried out", [("before", "is not offered here")])
     with call.service.database.reading() as connection:
-        wanted = _filter(call, connection, {"limit": str(call.service.settings.page_limit), **given})
+        wanted = _filter(call, connection, {"limit": str(call.service.settings.page_limit), **asked})
         found = deliveries.listed(connection, replace(wanted, states=wanted.states or STUCK))
 
     def work(tx: Connection) -> list[int]:
@@ -132,85 +130,23 @@ def _changed_all(call: Call, action: str) -> Answer:
     return Answer(200, encode({"numbers": sorted(done), "more": len(found) == wanted.limit}), JSON)
 
 
-def reconciliation(call: Call) -> Answer:
-    """GET /api/v1/ehrs/{name}/reconciliation: what the last one found, in figures"""
-    require_operator(call.who)
-    with call.service.database.reading() as connection:
-        found = operating.reconciliation(connection, call.args["name"])
-    return Answer(200, encode(found), JSON)
-
-
-def ehrs(call: Call) -> Answer:
-    """GET /api/v1/ehrs"""
-    require_operator(call.who)
-    with call.service.database.reading() as connection:
-        return Answer(200, encode({"items": operating.ehrs(connection, call.now)}), JSON)
-
-
-def ehr(call: Call) -> Answer:
-    """GET /api/v1/ehrs/{name}"""
-    require_operator(call.who)
-    return Answer(200, encode(_ehr(call)), JSON)
-
-
-def pause(call: Call) -> Answer:
-    """POST /api/v1/ehrs/{name}/pause"""
-    return _paused(call, paused=True)
-
-
-def resume(call: Call) -> Answer:
-    """POST /api/v1/ehrs/{name}/resume"""
-    return _paused(call, paused=False)
-
-
-def _paused(call: Call, *, paused: bool) -> Answer:
-    require_operator(call.who)
-
-    def work(tx: Connection) -> None:
-        operating.pause(tx, call.args["name"], paused=paused)
-        audit.record(tx, [call.event("pause ehr" if paused else "resume ehr", 200)])
-
-    call.service.database.write(work)
-    call.audited = True
-    return Answer(200, encode(_ehr(call)), JSON)
-
-
-def _ehr(call: Call) -> dict[str, Any]:
-    with call.service.database.reading() as connection:
-        return operating.one_ehr(connection, call.args["name"], call.now)
-
-
-def _filter(call: Call, connection: Connection, given: dict[str, str]) -> Filter:
-    problems = [(name, "is not offered here") for name in sorted(set(given) - set(GIVEN))]
-    states = tuple(given["state"].split(",")) if "state" in given else ()
-    problems += [("state", f"should be of {', '.join(outbox.STATES)}") for state in states if state not in outbox.STATES]
-    for name, most in (("limit", call.service.settings.page_limit), ("before", 2**53)):
-        if name in given and whole(given[name], 1, most) is None:
-            problems.append((name, f"should be from 1 to {most}"))
+def _filter(call: Call, connection: Connection, asked: dict[str, str]) -> Filter:
+    problems = given.problems(call, asked, CHOSEN)
+    states, wrong = given.states(asked, outbox.STATES)
+    problems += wrong
     owed_before = None
-    if "olderThan" in given:
-        age = operating.age(given["olderThan"])
+    if "olderThan" in asked:
+        age = operating.age(asked["olderThan"])
         owed_before = call.now - (age or 0)
         problems += [("olderThan", "should be a number and s, m, h or d, such as 10m")] if age is None else []
-    if "reason" in given and call.who.level < Level.C3:
+    if "reason" in asked and call.who.level < Level.C3:
         problems.append(("reason", "is for a client of level C3, who may read what is looked for here"))
     if problems:
         raise Malformed("The query cannot be carried out", problems)
-    patient = None
-    if "patient" in given:
-        patient = envelope.look_at(call, connection, entities.get(connection, "patient", given["patient"]), f"patient {given['patient'][:64]}").num
-    limit = int(given.get("limit", call.service.settings.page_size))
-    before = int(given["before"]) if "before" in given else None
-    withheld = levels.below(call.who.reader, int(Level.C3), call.now) if "reason" in given else None
-    return Filter(given.get("ehr"), states, given.get("type"), patient, None, given.get("reason"), before, limit, withheld, owed_before)
-
-
-def _page(call: Call, found: list[Delivery], given: dict[str, str], items: list[dict[str, Any]]) -> Answer:
-    headers = {}
-    if len(found) == int(given.get("limit", call.service.settings.page_size)):
-        query = urlencode({**given, "before": str(found[-1].num)})
-        headers["Link"] = f'<{call.service.settings.base}{call.request.path}?{query}>; rel="next"'
-    return Answer(200, encode({"items": items}), JSON, headers)
+    patient = envelope.patient(call, connection, asked.get("patient"))
+    before, limit = given.place(call, asked)
+    withheld = levels.below(call.who.reader, int(Level.C3), call.now) if "reason" in asked else None
+    return Filter(asked.get("ehr"), states, asked.get("type"), patient, None, asked.get("reason"), before, limit, withheld, owed_before)
 
 
 def _number(call: Call) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from service.api import describing, entities, importing, operations, previewing
+from service.api import describing, ehrs, entities, importing, operations, previewing
 from service.api.envelope import JSON
 from service.api.problems import Problems
 from service.errors import NotAcceptable
@@ -36,11 +36,11 @@ ROUTES = (
     Route("POST", "/deliveries/cancel", "cancel deliveries", operations.cancel_all),
     Route("POST", "/deliveries/<number>/replay", "replay delivery", operations.replay),
     Route("POST", "/deliveries/<number>/cancel", "cancel delivery", operations.cancel),
-    Route("GET", "/ehrs", "list ehrs", operations.ehrs),
-    Route("GET", "/ehrs/<name>", "get ehr", operations.ehr),
-    Route("GET", "/ehrs/<name>/reconciliation", "get reconciliation", operations.reconciliation),
-    Route("POST", "/ehrs/<name>/pause", "pause ehr", operations.pause),
-    Route("POST", "/ehrs/<name>/resume", "resume ehr", operations.resume),
+    Route("GET", "/ehrs", "list ehrs", ehrs.listed),
+    Route("GET", "/ehrs/<name>", "get ehr", ehrs.one),
+    Route("GET", "/ehrs/<name>/reconciliation", "get reconciliation", ehrs.reconciliation),
+    Route("POST", "/ehrs/<name>/pause", "pause ehr", ehrs.pause),
+    Route("POST", "/ehrs/<name>/resume", "resume ehr", ehrs.resume),
     Route("GET", "/<kind>", "list", entities.listed),
     Route("POST", "/<kind>", "create", entities.create),
     Route("POST", "/<kind>/preview", "preview", previewing.preview),

@@ -3,7 +3,7 @@
 import click
 
 from service import contending
-from service.cli import show
+from service.cli import named, show
 from service.cli.wired import now, wired
 from service.exchange import Act
 from service.store import conflicts as store
@@ -19,12 +19,15 @@ def conflicts() -> None:
 
 @conflicts.command("list")
 @click.option("--ehr", help="With one EHR.")
+@click.option("--patient", help="About one patient, by the clinic's own key.")
+@click.option("--type", "type_", help="About one FHIR type.")
 @click.option("--all", "every", is_flag=True, help="Those that are settled too.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many at most, the newest first.")
-def list_(ehr: str | None, every: bool, limit: int) -> None:
+def list_(ehr: str | None, patient: str | None, type_: str | None, every: bool, limit: int) -> None:
     """Show conflicts that wait for a person."""
     with wired() as service, service.database.reading() as connection:
-        found = store.listed(connection, ehr, state=None if every else store.OPEN, limit=limit)
+        whose = named.patient(connection, patient).num if patient is not None else None
+        found = store.listed(connection, store.Filter(ehr, () if every else (store.OPEN,), type_, whose, limit=limit))
     rows = [contending.described(one, words=True) for one in found]
     show.rows([row if show.as_json() else {**row, "said": [one["element"] for one in row["elements"]]} for row in rows], COLUMNS)
 

@@ -4,15 +4,13 @@ from typing import Any
 
 import click
 
-from mappings.search import PARAMETERS
+from service import operating
 from service.cli import named, show
 from service.cli.wired import now, wired
-from service.renderings import instant
 from service.store import cursors, targets
-from service.store.cursors import Cursor
 from service.sync import pulling
 
-COLUMNS = {"ehr": "EHR", "type": "Type", "every": "Every (s)", "at": "Come to", "pulledAt": "Last", "held": "Held, because"}
+COLUMNS = {"ehr": "EHR", "type": "Type", "every": "Every (s)", "state": "State", "at": "Come to", "pulledAt": "Last", "held": "Held, because"}
 DONE = {"ehr": "EHR", "type": "Type", "taken": "Taken", "same": "Nothing new", "contested": "In conflict", "unfit": "Not to be taken", "vanished": "Removed",
         "held": "Held, because"}  # fmt: skip
 
@@ -25,15 +23,11 @@ def pull() -> None:
 @pull.command("set")
 @click.argument("ehr")
 @click.argument("types", nargs=-1)
-@click.option("--every", type=click.IntRange(5, 7 * 86_400), default=60, show_default=True, help="Seconds from one pull to the next.")
+@click.option("--every", type=click.IntRange(*operating.EVERY_BETWEEN), default=operating.EVERY, show_default=True, help="Seconds from one pull to the next.")
 def set_(ehr: str, types: tuple[str, ...], every: int) -> None:
     """Have changes of these resource types come in from an EHR from now on, and of no others. Without types, of none."""
-    if unknown := sorted(set(types) - PARAMETERS.keys()):
-        raise show.Failure(f"No types that are ever sent: {', '.join(unknown)}", show.REFUSED)
     with wired() as service:
-        with service.database.glance() as connection:
-            named.ehr(connection, ehr)
-        service.database.write(lambda tx: cursors.begin(tx, ehr, types, every * 1_000_000, now(service)))
+        service.database.write(lambda tx: operating.set_pulls(tx, ehr, types, every, now(service)))
     show.done(f"From {ehr} come changes of {', '.join(types) or 'nothing'}.", ehr=ehr, types=list(types), every=every)
 
 
@@ -43,7 +37,7 @@ def list_(ehr: str | None) -> None:
     """Show how far each pull has come, and why one does not go on."""
     with wired() as service, service.database.reading() as connection:
         names = [ehr] if ehr is not None else [one.id for one in targets.all_targets(connection)]
-        found = [described(one) for name in names for one in cursors.of(connection, name)]
+        found = [one for name in names for one in operating.pulls(connection, name)]
     show.rows(found, COLUMNS)
 
 
@@ -67,12 +61,6 @@ def now_(ehr: str, types: tuple[str, ...]) -> None:
 def _done(one: pulling.Pull) -> dict[str, Any]:
     counts = {"taken": one.taken, "same": one.same, "contested": one.contested, "unfit": one.unfit, "vanished": one.vanished}
     return {"ehr": one.target.id, "type": one.cursor.type, **counts, "held": "; ".join(one.problems)}
-
-
-def described(one: Cursor) -> dict[str, Any]:
-    """A cursor as JSON."""
-    said = {"ehr": one.target, "type": one.type, "every": one.every // 1_000_000, "at": one.at, "held": one.held}
-    return {name: value for name, value in said.items() if value is not None} | ({"pulledAt": instant(one.pulled_at)} if one.pulled_at else {})
 
 
 COMMANDS = (pull,)

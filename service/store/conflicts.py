@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 from service.store.tables import conflict, entity, resource
 from service.wire import encode, read
 
-OPEN, OURS, THEIRS = "open", "ours", "theirs"
+STATES = (OPEN, OURS, THEIRS, MOOT, REPLACED) = ("open", "ours", "theirs", "moot", "replaced")
 Json = dict[str, Any]
 
 
@@ -44,10 +44,25 @@ class Conflict:
     sides: Sides
 
 
+@dataclass(frozen=True)
+class Filter:
+    """Which conflicts: with an EHR, in states, about a type or a patient (number). The newest first, after `before`."""
+
+    ehr: str | None = None
+    states: tuple[str, ...] = ()
+    type: str | None = None
+    patient: int | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+FOR_A_PERSON = Filter(states=(OPEN,))
+
+
 def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
     """Keeps a conflict; one about the same resource that is open still is replaced."""
     c = conflict.c
-    tx.execute(update(conflict).where(c.target == target, c.resource == sides.resource, c.state == OPEN).values(state="replaced", settled_at=now))
+    tx.execute(update(conflict).where(c.target == target, c.resource == sides.resource, c.state == OPEN).values(state=REPLACED, settled_at=now))
     tx.execute(insert(conflict).values(
         target=target, resource=sides.resource, delivery=sides.delivery, state=OPEN, at=now, elements=encode(list(sides.elements)).decode(),
         base=encode(sides.base), ours=encode(sides.ours), theirs=encode(sides.theirs), remote_version=sides.remote_version,
@@ -65,17 +80,19 @@ def moot(tx: Connection, target: str, resources: list[int], now: int) -> None:
     """What the EHR holds at last is no conflict any more."""
     c = conflict.c
     if resources:
-        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN).values(state="moot", settled_at=now))
+        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN).values(state=MOOT, settled_at=now))
 
 
-def listed(connection: Connection, ehr: str | None = None, *, state: str | None = OPEN, before: int | None = None, limit: int = 100) -> list[Conflict]:
-    """The newest first."""
-    query = _query().order_by(conflict.c.num.desc()).limit(limit)
-    for column, value in ((conflict.c.target, ehr), (conflict.c.state, state)):
+def listed(connection: Connection, wanted: Filter = FOR_A_PERSON) -> list[Conflict]:
+    c, r = conflict.c, resource.c
+    query = _query().order_by(c.num.desc()).limit(wanted.limit)
+    for column, value in ((c.target, wanted.ehr), (r.type, wanted.type), (r.patient, wanted.patient)):
         if value is not None:
             query = query.where(column == value)
-    if before is not None:
-        query = query.where(conflict.c.num < before)
+    if wanted.states:
+        query = query.where(c.state.in_(wanted.states))
+    if wanted.before is not None:
+        query = query.where(c.num < wanted.before)
     return [_conflict(row) for row in connection.execute(query)]
 
 

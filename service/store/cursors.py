@@ -1,6 +1,6 @@
 """How far each pull from an EHR has come, type by type, on the EHR's own clock; and what came in lately, by which an echo is known."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -35,8 +35,16 @@ def begin(tx: Connection, name: str, types: Iterable[str], every: int, now: int)
     for type_ in sorted(set(types)):
         before = kept.get(type_)
         tx.execute(insert(cursor).values(
-            target=name, type=type_, next_at=now, every=every, at=before.at if before else None, compared_at=before.compared_at if before else None,
+            target=name, type=type_, next_at=now, every=every,
+            **({"at": before.at, "compared_at": before.compared_at, "pulled_at": before.pulled_at, "held": before.held} if before else {}),
         ))  # fmt: skip
+
+
+def make_due(tx: Connection, name: str, types: Collection[str], now: int) -> bool:
+    """Has these types pulled next, or all without any. Returns whether there was one."""
+    c = cursor.c
+    which = c.target == name, *((c.type.in_(types),) if types else ())
+    return tx.execute(update(cursor).where(*which).values(next_at=now)).rowcount > 0
 
 
 def of(connection: Connection, name: str) -> list[Cursor]:
