@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 from gunicorn.app.base import BaseApplication
 
 from sandbox import __main__ as sandboxes
+from service import logs
+from service.cli.crew import Crew
 from service.config import Settings, load
+from service.sync.worker import Worker
+from service.wiring import wire
 
 
 class Web(BaseApplication):  # type: ignore[misc]
@@ -120,15 +125,20 @@ def _together(*commands: list[str]) -> int:
 
 @click.command()
 @click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
-@click.option("--threads", type=click.IntRange(1, 64), help="Streams sent at the same time.")
-def work(until_idle: bool, threads: int | None) -> None:
-    """Run a worker, which sends what EHRs are owed. Any number can run side by side."""
-    from service import logs
-    from service.sync.worker import Worker
-    from service.wiring import wire
-
+@click.option("--threads", type=click.IntRange(1, 64), help="Streams sent at the same time, by each process.")
+@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers that run side by side; one that dies is replaced.")
+def work(until_idle: bool, threads: int | None, processes: int) -> None:
+    """Run a worker, or several, which send what EHRs are owed. Any number can run side by side."""
     settings = load()
     logs.set_up(settings)
+    if processes == 1:
+        sys.exit(_work(settings, threads, until_idle=until_idle))
+    log = structlog.get_logger()
+    crew = Crew(processes, lambda: _work(settings, threads, until_idle=until_idle), lambda pid, code: log.error("worker_lost", pid=pid, code=code))
+    sys.exit(crew.run())
+
+
+def _work(settings: Settings, threads: int | None, *, until_idle: bool) -> int:
     service = wire(settings)
     worker = Worker(service, threads=threads)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -137,6 +147,7 @@ def work(until_idle: bool, threads: int | None) -> None:
         worker.run(until_idle=until_idle)
     finally:
         service.close()
+    return 0
 
 
 sandbox = sandboxes.command(("plain", "epic"))

@@ -103,6 +103,31 @@ def test_a_web_process_that_ends_is_replaced_by_one_that_answers(tmp_path: Path,
         assert process.wait(25) == 0
 
 
+def until(found: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not found():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["told", "killed"])
+def test_of_several_workers_one_that_dies_is_replaced_and_all_end_with_the_first_process(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, "work", "--processes", "2") as (process, _):
+        until(lambda: len(descendants(process.pid)) == 2)
+        before = descendants(process.pid)
+        os.kill(min(before), signal.SIGKILL)
+        until(lambda: len(descendants(process.pid) - {min(before)}) == 2)
+        below = descendants(process.pid)
+        process.send_signal(number)
+        assert process.wait(25) == (0 if number == signal.SIGTERM else -number)
+        until(lambda: not [pid for pid in below if Path(f"/proc/{pid}").exists()])
+
+
+def test_several_workers_end_when_nothing_is_due_any_more(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--processes", "2", "--until-idle"], cwd=ROOT, env=environment(tmp_path), check=True, timeout=60)
+
+
 def test_what_it_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "service.cli.run", "backup", str(tmp_path / "copy.db")], cwd=ROOT, env=environment(tmp_path), check=True)
     made = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()}

@@ -6,6 +6,7 @@ Nothing is lost, nothing is there twice, nothing goes back to what it was before
 import os
 import random
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ from service.store.clock import micros
 from service.store.targets import Target
 from tests import postgres
 from tests.conftest import Http, token_for
-from tests.faults.running import Running, running
+from tests.faults.running import Running, children, running
 from tests.service.records import clinic, dosing, patient, practitioner
 from tests.service.tables import dicts
 
@@ -107,18 +108,18 @@ def _killed_until_quiet(deployment: Running, restart: Callable[[], None], until:
     Returns (kills, restarts).
     """
     rng, kills, restarts = random.Random(1), 0, 0
-    workers = {deployment.start("work"): 0.0 for _ in range(WORKERS)}  # since when each works
+    crew = deployment.start("work", "--processes", str(WORKERS))
+    since: dict[int, float] = {}  # when each worker was first seen to work
     changed, restarted_at = False, time.monotonic()
     while time.monotonic() < until:
         time.sleep(1)
-        working = _working(deployment)
-        workers = {process: since or (time.monotonic() if process.pid in working else 0.0) for process, since in workers.items()}
-        old = [process for process, since in workers.items() if since and time.monotonic() - since >= 3]
+        now = time.monotonic()
+        since = {pid: since.get(pid, now) for pid in children(crew.pid) if pid in since or pid in _working(deployment)}
+        old = [pid for pid, at in since.items() if now - at >= 3]
         if old:
             chosen = rng.choice(old)
-            deployment.kill(chosen)
-            del workers[chosen]
-            workers[deployment.start("work")] = 0.0
+            os.kill(chosen, signal.SIGKILL)
+            del since[chosen]
             kills += 1
         if time.monotonic() - restarted_at >= 30:
             restart()

@@ -1,0 +1,70 @@
+"""Processes forked from one that has loaded everything: one that dies is replaced within milliseconds."""
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+LIVES = 1.0  # a process that dies sooner (seconds) is replaced only then: what kills it may kill the next one
+
+
+class Crew:
+    """So many processes that do the same. They end together: when they are told to, when this one is gone, or each when it is done.
+
+    `work` is given to each after the fork, and returns its exit code. Nothing that a fork would share (a thread, a connection) may exist before.
+    """
+
+    def __init__(self, size: int, work: Callable[[], int], lost: Callable[[int, int], object]):
+        self._size, self._work, self._lost = size, work, lost
+        self._began: dict[int, float] = {}
+        self._told = False
+
+    def run(self) -> int:
+        """Returns 0 once all are done or have ended as they were told."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._tell)
+        gc.collect()
+        gc.freeze()  # what is here stays shared
+        for _ in range(self._size):
+            self._fork()
+        while self._began:
+            pid, status = os.wait()
+            began = self._began.pop(pid, None)
+            code = os.waitstatus_to_exitcode(status)
+            if began is None or code == 0 or self._told:  # another's child, done, or told
+                continue
+            self._lost(pid, code)
+            time.sleep(max(0.0, began + LIVES - time.monotonic()))
+            if not self._told:
+                self._fork()
+        return 0
+
+    def _tell(self, *_: Any) -> None:
+        self._told = True
+        for pid in tuple(self._began):
+            os.kill(pid, signal.SIGTERM)
+
+    def _fork(self) -> None:
+        ours = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(ours)
+        self._began[pid] = time.monotonic()
+        if self._told:  # told between the two
+            os.kill(pid, signal.SIGTERM)
+
+    def _become(self, parent: int) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all of a terminal's processes; the first one tells
+        threading.Thread(target=_ends_with, args=(parent,), name="parent", daemon=True).start()
+        sys.exit(self._work())
+
+
+def _ends_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
