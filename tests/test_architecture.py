@@ -28,7 +28,7 @@ LAYERS = (
     ("web", "sync.outcomes"),
     ("sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
     ("sync.transport", "sync.deliver"),
-    ("sync.door",),
+    ("sync.door", "sync.searches", "sync.transactions"),
     ("sync.targets", "incoming"),
     ("contending",),
     ("api", "fhir", "console", "sync"),
@@ -38,7 +38,9 @@ LAYERS = (
 )
 NEVER_MAPPINGS = ("store", "security", "wire", "metrics", "logs")
 # A target is one short file with its vendor's quirks: beside mappings it knows what it is given to send, over what, and what came of it.
-TARGETS_ONLY = {"sync.deliver", "sync.door", "sync.exchanges", "sync.matching", "sync.merging", "sync.outcomes", "sync.transport", "wire"}
+TARGETS_ONLY = {
+    "sync.deliver", "sync.door", "sync.exchanges", "sync.matching", "sync.merging", "sync.outcomes", "sync.searches", "sync.transactions", "sync.transport", "wire",
+}  # fmt: skip
 APART = {name for layer in LAYERS for name in layer if "." in name}
 SANDBOX_FROM = ("cli",)  # the command that starts it; nothing else of ours knows it
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 from mappings.element import keeps
+from service.sync import searches
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
 from service.sync.door import Door, within
-from service.sync.matching import Candidate, candidate, comes_near, identifiers, told
+from service.sync.matching import Candidate, candidate, comes_near, told
 from service.sync.merging import agreed, merge
 from service.sync.outcomes import (
     NOT_THERE,
@@ -40,13 +40,6 @@ from service.sync.outcomes import (
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 
 MOST_PAGES = 20  # of a search for what may be there already
-
-# sic: R4 gives these no search by identifier; they are looked for by what never changes in them, and told by our words in them.
-# A Provenance is not looked for by its targets: they may have gone out by our identifiers the first time, and by the EHR's ids now.
-OTHERWISE: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "AdverseEvent": ("subject", lambda body: str(body["subject"]["reference"])),
-    "Provenance": ("recorded", lambda body: str(body["recorded"])),
-}
 
 
 class Rest:
@@ -108,7 +101,7 @@ class Rest:
         """Who of the EHR's own may be this one: by identifier, else by name and birth date. Raises NotReached and Interrupted."""
         type_ = str(ours["resourceType"])
         found: dict[str, Candidate] = {}
-        for query in _people_queries(ours, able):
+        for query in searches.people(ours, able):
             theirs = self._searched(type_, query, lambda one: isinstance(one.get("id"), str) and comes_near(ours, one))
             if not isinstance(theirs, list):
                 return theirs
@@ -130,13 +123,13 @@ class Rest:
 
     def _create(self, ready: Ready, able: Abilities) -> Outcome:
         type_, identifier = ready.owed.type, our_identifier(ready.body)
-        if identifier is not None and able.searches(type_, "identifier"):
-            if type_ in able.conditional_create:
+        match searches.once(ready.body, able, careful=ready.owed.unsure or self._restored):
+            case searches.CONDITION if identifier is not None:
                 return self._create_conditionally(ready, identifier)
-            return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
-        parameter, value = OTHERWISE.get(type_, ("", str))
-        if able.searches(type_, parameter) and parameter and (ready.owed.unsure or self._restored or identifier is not None):
-            return self._create_after(self._found_by(type_, f"{parameter}={_quoted(value(ready.body))}", ready), ready)
+            case searches.IDENTIFIER if identifier is not None:
+                return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
+            case searches.UNCHANGING:
+                return self._create_after(self._found_by(type_, searches.by_what_never_changes(ready.body), ready), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
         return self._post(ready)
@@ -144,8 +137,8 @@ class Rest:
     def _post(self, ready: Ready, conditions: Mapping[str, str] | None = None) -> Outcome:
         """Creates. An EHR that knows a request again may say 409 with what it made of it then (HealthLake): that is what was there already."""
         reply = self._write("POST", f"/{ready.owed.type}", ready, conditions)
-        there, mine = (body_of(reply) or {}) if reply.status == 409 else {}, _source(ready.body)
-        if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and _source(there) == mine:
+        there, mine = (body_of(reply) or {}) if reply.status == 409 else {}, searches.source(ready.body)
+        if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and searches.source(there) == mine:
             return self._existing(ready, there["id"])
         return judged(reply, updating=False)
 
@@ -163,13 +156,12 @@ class Rest:
             return Refused(f"Several there are this one: {', '.join(str(one.get('id')) for one in found)}")
         if found:
             return self._existing(ready, str(found[0].get("id")))
-        if ready.owed.unsure and _is_hidden(ready.body):
+        if ready.owed.unsure and searches.is_hidden(ready.body):
             return Refused("It may have been created, and this EHR may show only what is active: look there before it is replayed")
         return self._post(ready)
 
     def _create_conditionally(self, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
-        condition = f"identifier={identifier['system']}|{identifier['value']}"
-        outcome = self._post(ready, {"If-None-Exist": condition})
+        outcome = self._post(ready, {"If-None-Exist": searches.condition(identifier)})
         if not isinstance(outcome, Delivered) or outcome.status != 200:
             return self._known(outcome, ready, identifier)
         return self._existing(ready, outcome.remote_id) if outcome.remote_id else self._existing_by_search(ready, identifier)
@@ -214,12 +206,12 @@ class Rest:
         return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read", reply.status), None
 
     def _found(self, type_: str, identifier: Mapping[str, str]) -> list[dict[str, Any]] | Outcome:
-        return self._searched(type_, _by(identifier), lambda found: our_identifier(found) == dict(identifier))
+        return self._searched(type_, searches.by(identifier), lambda found: our_identifier(found) == dict(identifier))
 
     def _found_by(self, type_: str, query: str, ready: Ready) -> list[dict[str, Any]] | Outcome:
         """What R4 gives no search by identifier for, told by what it says of itself."""
-        mine = _source(ready.body)
-        return self._searched(type_, query, lambda found: _source(found) == mine)
+        mine = searches.source(ready.body)
+        return self._searched(type_, query, lambda found: searches.source(found) == mine)
 
     def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
         """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things."""
@@ -296,33 +288,3 @@ def same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 def seen_hash(theirs: Mapping[str, Any]) -> bytes:
     """A hash of the EHR's own answer, without what it changes by itself."""
     return hashlib.sha256(json.dumps({n: v for n, v in theirs.items() if n not in UNSENT}, sort_keys=True, default=str).encode()).digest()
-
-
-def _source(body: Mapping[str, Any]) -> Any:
-    """Our words by which a resource is known without a search by identifier: its own identifier, or that of its source."""
-    return our_identifier(body) or [what.get("identifier") for e in objects(body.get("entity")) if isinstance(what := e.get("what"), dict)]
-
-
-def _is_hidden(body: Mapping[str, Any]) -> bool:
-    """Whether a search may not find it although it is there: Epic finds no allergy that is not active."""
-    status = body.get("clinicalStatus")
-    found = [one.get("code") for one in objects(status.get("coding"))] if isinstance(status, dict) else []
-    return body.get("resourceType") == "AllergyIntolerance" and "active" not in found
-
-
-def _people_queries(ours: Mapping[str, Any], able: Abilities) -> list[str]:
-    """How a person or place is looked for, the surest way first."""
-    type_ = str(ours["resourceType"])
-    queries = [_by(one) for one in identifiers(ours)] if able.searches(type_, "identifier") else []
-    family = next((name["family"] for name in objects(ours.get("name")) if isinstance(name.get("family"), str)), None)
-    if type_ == "Patient" and family and ours.get("birthDate") and able.searches(type_, "family", "birthdate"):
-        queries.append(f"family={_quoted(family)}&birthdate={_quoted(str(ours['birthDate']))}")
-    return queries
-
-
-def _by(identifier: Mapping[str, str]) -> str:
-    return f"identifier={_quoted(identifier['system'])}%7C{_quoted(identifier['value'])}"
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")

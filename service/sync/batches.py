@@ -1,0 +1,135 @@
+"""A batch of one stream: what it is owed now and how that stands at the EHR, what came of each, and all of that settled at once."""
+
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from mappings.references import ids_in
+from service.renderings import text_of, uuid_of
+from service.store import conflicts, copies, deliveries, reading, streams, targets
+from service.store.conflicts import Sides
+from service.store.copies import MERGED, VANISHED, Copy
+from service.store.outbox import PARKED, SENDING, WAITING
+from service.store.reading import Rendered
+from service.store.streams import Due, Lease, Settled
+from service.store.tables import THERE
+from service.store.targets import Target
+from service.sync import deliver, matching
+from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
+from service.sync.targets.rest import seen_hash
+from service.wire import read
+
+
+@dataclass
+class Batch:
+    """What is sent together: each as the EHR may see it now, and how all that it refers to stands at the EHR."""
+
+    level: int
+    due: list[Due]
+    owed: list[Owed]
+    numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
+    held: dict[int, Copy]
+    open: dict[int, str]  # resource -> state of a delivery that is not over
+    settled: list[Settled] = field(default_factory=list)
+    contested: list[Sides] = field(default_factory=list)
+    holding: list[Copy] = field(default_factory=list)
+    waiting: list[tuple[int, int]] = field(default_factory=list)
+    failures: int = 0  # in a row, of the EHR
+    failed: int = 0  # of these, since the batch began or the EHR last took something
+    recovered: bool = False
+    snoozed_until: int = 0
+    gone: list[int] = field(default_factory=list)  # what will not come, for those that wait for it
+    sent: int = 0
+
+
+def due(connection: Connection, lease: Lease, target: Target, level: int, *, by: int, limit: int) -> Batch | None:
+    """What is due in a stream by a time, as a level sees it; None where nothing is."""
+    found = streams.due(connection, lease, by, limit)
+    if not found:
+        return None
+    rows = reading.renderings(connection, [d.resource for d in found], level)
+    owed = [_owed(d, rows.get(d.resource), level) for d in found]
+    numbers = reading.numbers(connection, _referred(owed))
+    about = {*numbers.values(), *(o.resource for o in owed)}
+    held = copies.held(connection, target.id, about)
+    states = streams.open_states(connection, target.id, about)
+    return Batch(level, found, deliver.in_order(owed), numbers, held, states, failures=target.failures)
+
+
+def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
+    if row is None:  # the level was lowered since it was owed: there is nothing that this EHR may be told
+        return Owed(due.num, due.resource, "", "", "", level, due.attempts, None, due.unsure)
+    body = read(row.body) if row.body else None
+    return Owed(due.num, due.resource, text_of(row.uuid), row.type, row.version, level, due.attempts, body, due.unsure, row.state != THERE)
+
+
+def _referred(owed: list[Owed]) -> list[bytes]:
+    return [uuid_of(one) for one in {id for o in owed if o.body is not None for id in ids_in(o.body)} if len(one) == 36]
+
+
+def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: str) -> Standing:
+    """How something referred to stands at the EHR: what this batch has brought there, what it held before, what is still owed."""
+    num = batch.numbers.get(uuid_of(uuid)) if len(uuid) == 36 else None
+    if num is None:
+        return Standing(deliver.NEVER, 0)
+    held = batch.held.get(num)
+    if held is not None and (held.vanished or held.as_document):
+        return Standing(deliver.NEVER, num)
+    if held is not None and held.remote_id is not None:
+        return Standing(deliver.HELD, num, held.remote_id)
+    comes = able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
+    is_open = comes and (batch.open.get(num) in (WAITING, SENDING, PARKED) or target.catching_up is not None)
+    return Standing(deliver.OWED if is_open else deliver.NEVER, num)
+
+
+def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
+    """What the EHR holds from now on, what waits for something else, and what will not come."""
+    if isinstance(ready, Ready) and isinstance(outcome, Delivered | Held):
+        _hold(batch, _copy(target, ready, outcome))
+        batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
+    elif isinstance(outcome, Contested):
+        batch.contested.append(Sides(owed.resource, outcome.elements, outcome.base, outcome.ours, outcome.theirs, outcome.version, owed.delivery))
+    elif isinstance(outcome, Refused) and isinstance(ready, Ready) and ready.remote is not None and outcome.status in NOT_THERE:
+        _hold(batch, replace(batch.held[owed.resource], remote_version=None, sent_hash=VANISHED))
+    elif isinstance(outcome, Matched) and outcome.remote_id is not None:
+        _hold(batch, Copy(target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
+    elif isinstance(outcome, Waits):
+        batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
+    elif isinstance(outcome, Moot | Unsupported):
+        batch.gone.append(owed.resource)
+
+
+def _hold(batch: Batch, held: Copy) -> None:
+    batch.holding.append(held)
+    batch.held[held.resource] = held
+
+
+def _copy(target: Target, ready: Ready, outcome: Delivered | Held) -> Copy:
+    before, owed = ready.remote, ready.owed
+    if isinstance(outcome, Held):
+        assert before is not None
+        there = f"{owed.type}/{before.remote_id}" if ready.as_document else before.remote_id
+        return Copy(before.target, before.resource, there, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
+    seen = seen_hash(outcome.seen) if outcome.seen is not None else None
+    seen, sent = (MERGED + seen if seen else None, b"") if outcome.merged else (seen, ready.digest)
+    remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
+    return Copy(target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
+
+
+def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int) -> None:
+    """Settles a batch, and owes again what waited for what the EHR now holds. Raises LeaseLost."""
+    wanted = {wants for wants, _ in batch.waiting}
+    held = {c.resource for c in batch.holding if c.remote_id is not None}
+    copies.lock(tx, target.id, wanted | (held if lease.key <= 0 else set()))
+    streams.settle(tx, lease, batch.settled, now)
+    copies.hold(tx, batch.holding, now)
+    copies.wait_for(tx, target.id, batch.waiting)
+    conflicts.moot(tx, target.id, sorted(held), now)
+    for sides in batch.contested:
+        conflicts.note(tx, target.id, sides, now)
+    there = {resource for resource, found in copies.held(tx, target.id, wanted).items() if found.remote_id is not None}
+    deliveries.wake(tx, target.id, held | there, now)
+    deliveries.look_again(tx, target.id, batch.gone, now)
+    if batch.snoozed_until or batch.failed or (batch.recovered and target.failures):
+        targets.fared(tx, target.id, snoozed_until=batch.snoozed_until, failed=batch.failed, recovered=batch.recovered)
