@@ -1,6 +1,7 @@
 """What tests share: a service on a database of its own, and clients that call it."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -51,13 +52,34 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with our schema and nothing in it, to be copied."""
+    path = tmp_path_factory.mktemp("made") / "pathway.db"
+    _make(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_made(postgres_url: str) -> Iterator[str]:
+    """The name of such a database on PostgreSQL."""
+    with postgres.database(postgres_url) as url:
+        _make(url)
+        yield url.partition("?")[0].rpartition("/")[2]
+
+
+def _make(url: str) -> None:
+    wire(Settings(database_url=url, secret=SECRET, log_level="ERROR")).close()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database: every test that asks for one runs on SQLite and, with `-m postgres`, on PostgreSQL."""
+    """The URL of a database with nothing in it: every test that asks for one runs on SQLite and, with `-m postgres`, on PostgreSQL."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("made"), tmp_path / "pathway.db")
         yield f"sqlite:///{tmp_path}/pathway.db"
         return
-    with postgres.database(request.getfixturevalue("postgres_url")) as url:
+    with postgres.database(request.getfixturevalue("postgres_url"), like=request.getfixturevalue("postgres_made")) as url:
         yield url
 
 

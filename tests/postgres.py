@@ -32,11 +32,11 @@ def server(_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def database(server_url: str) -> Iterator[str]:
-    """A database of its own, which is dropped afterwards."""
+def database(server_url: str, like: str = "template1") -> Iterator[str]:
+    """A database of its own, which begins as a copy of another one and is dropped afterwards."""
     name = f"test_{uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
     try:
         yield named(server_url, name)
     finally:

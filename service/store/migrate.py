@@ -1,6 +1,7 @@
 """The schema: made and moved on by Alembic, under one lock, so that processes that start together do it once."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -30,7 +31,8 @@ def upgrade(database: Database, parameters: Iterable[tuple[str, str]]) -> dict[t
     def work(tx: Connection) -> dict[tuple[str, str], int]:
         if not database.sqlite:
             tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        command.upgrade(_config(tx), "head")
+        if not is_current(tx):
+            command.upgrade(_config(tx), "head")
         if tx.execute(select(clock.c.id)).first() is None:
             tx.execute(insert(clock).values(id=1, seq=0, at=0, restores=0))
         return index.register(tx, wanted)
@@ -40,5 +42,9 @@ def upgrade(database: Database, parameters: Iterable[tuple[str, str]]) -> dict[t
 
 def is_current(connection: Connection) -> bool:
     """Whether the schema is the one that this release was written for."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == head
+    return MigrationContext.configure(connection).get_current_revision() == _head()
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()

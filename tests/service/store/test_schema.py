@@ -1,7 +1,10 @@
 """The schema that migrations make is the one that the tables say, on both databases."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -9,6 +12,7 @@ from service.store import migrate
 from service.store.database import Database
 from service.store.tables import metadata
 from service.wiring import index_parameters
+from tests import postgres
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:
@@ -16,8 +20,18 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_processes_that_start_together_make_it_once(database_url: str) -> None:
-    several = [Database(database_url) for _ in range(4)]
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without a table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/bare.db"
+        return
+    with postgres.database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+def test_processes_that_start_together_make_it_once(bare_url: str) -> None:
+    several = [Database(bare_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         numbers = list(pool.map(lambda one: migrate.upgrade(one, index_parameters()), several))
     assert all(found == numbers[0] for found in numbers) and len(set(numbers[0].values())) == len(numbers[0])
