@@ -1,5 +1,6 @@
 """Conflicts as people see and settle them: element by element what both last agreed on, what we say, and what the EHR says."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +28,13 @@ def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
         "id": found.num, "ehr": found.ehr, "state": found.state, "at": instant(found.at), "settledAt": instant(found.settled_at) if found.settled_at else None,
         "resource": {"type": found.type, "id": text_of(found.uuid)}, "entity": {"kind": found.kind, "id": found.entity}, "delivery": sides.delivery,
         "elements": [element(name) for name in sides.elements],
-        "problems": [{"path": path or found.type, "problem": problem} for path, problem in sides.problems if words] or None,
+        "problems": pathed(found, sides.problems) if words and sides.problems else None,
     }  # fmt: skip
     return {name: value for name, value in said.items() if value is not None}
+
+
+def pathed(found: conflicts.Conflict, problems: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"path": path or found.type, "problem": problem} for path, problem in problems]
 
 
 def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ...]:

@@ -1,10 +1,11 @@
 """What an operator's call is given: a query or a small body, read strictly with every problem at once; and the pages that go on from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from service.api.envelope import JSON
+from service.errors import Unprocessable
 from service.web import Answer, Call, whole
 from service.wire import encode
 
@@ -31,6 +32,21 @@ def states(asked: Mapping[str, str], known: Sequence[str]) -> tuple[tuple[str, .
 def place(call: Call, asked: Mapping[str, str]) -> tuple[int | None, int]:
     """(the number before which a page begins, how many it has at most)."""
     return int(asked["before"]) if "before" in asked else None, int(asked.get("limit", call.service.settings.page_size))
+
+
+def body(call: Call, members: Sequence[str], wrong: Callable[[Mapping[str, Any]], Problems]) -> dict[str, Any]:
+    """The body as an object of these members, of which `wrong` says what does not fit. Raises Unprocessable with every problem at once."""
+    found = call.json(JSON)
+    if not isinstance(found, dict):
+        raise Unprocessable(problems=[("", "should be an object")])
+    if problems := [*wrong(found), *((f"/{_escaped(name)}", "is not taken here") for name in sorted(set(found) - set(members)))]:
+        raise Unprocessable(problems=problems)
+    return found
+
+
+def _escaped(name: str) -> str:
+    """A name in a JSON pointer (RFC 6901, 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def page(call: Call, numbers: Sequence[int], items: list[dict[str, Any]]) -> Answer:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from service.api import describing, ehrs, entities, importing, operations, previewing
+from service.api import contests, describing, ehrs, entities, importing, operations, previewing
 from service.api.envelope import JSON
 from service.api.problems import Problems
 from service.errors import NotAcceptable
@@ -36,6 +36,9 @@ ROUTES = (
     Route("POST", "/deliveries/cancel", "cancel deliveries", operations.cancel_all),
     Route("POST", "/deliveries/<number>/replay", "replay delivery", operations.replay),
     Route("POST", "/deliveries/<number>/cancel", "cancel delivery", operations.cancel),
+    Route("GET", "/conflicts", "list conflicts", contests.listed),
+    Route("GET", "/conflicts/<number>", "get conflict", contests.one),
+    Route("POST", "/conflicts/<number>/settle", "settle conflict", contests.settle),
     Route("GET", "/ehrs", "list ehrs", ehrs.listed),
     Route("GET", "/ehrs/<name>", "get ehr", ehrs.one),
     Route("GET", "/ehrs/<name>/reconciliation", "get reconciliation", ehrs.reconciliation),

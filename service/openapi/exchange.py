@@ -1,4 +1,4 @@
-"""The operations of our API that are of no kind: import, what can be discovered, deliveries and EHRs."""
+"""The operations of our API that are of no kind: import, what can be discovered, deliveries, conflicts and EHRs."""
 
 from typing import Any
 
@@ -22,8 +22,13 @@ def _discovered(id: str, summary: str, schema: str) -> dict[str, Any]:
 def _operated(tag: str, id: str, summary: str, schema: str, parameters: tuple[Schema, ...], *more: int, own: tuple[int, ...] = ()) -> dict[str, Any]:
     return {
         "id": id, "tag": tag, "summary": summary, "scopes": (OPERATE,), "parameters": parameters, "errors": (*OPERATORS, *more), "own": (*more, *own),
-        "replies": {200: Reply("As it is now.", JSON, ref(schema), ("Link",) if parameters == p.DELIVERIES else ())},
+        "replies": {200: Reply("As it is now.", JSON, ref(schema), ("Link",) if p.BEFORE in parameters else ())},
     }  # fmt: skip
+
+
+def _told(body: str, said: dict[str, Any]) -> dict[str, Any]:
+    """An operation that is told something in a body."""
+    return {**said, "body": {JSON: ref(body)}, "errors": (*said["errors"], 413, 415, 422), "own": (*said["own"], 422)}
 
 
 SAID: dict[str, dict[str, Any]] = {
@@ -50,6 +55,11 @@ SAID: dict[str, dict[str, Any]] = {
     ),
     "replay delivery": _operated("deliveries", "replayDelivery", "Owe a resource again, at its current content", "Delivery", (p.NUMBER,), 404, 409),
     "cancel delivery": _operated("deliveries", "cancelDelivery", "Give up a delivery", "Delivery", (p.NUMBER,), 404, 409),
+    "list conflicts": _operated("conflicts", "listConflicts", "List conflicts, the newest first", "ConflictPage", p.CONFLICTS, 404, own=(400,)),
+    "get conflict": _operated("conflicts", "getConflict", "Read what both we and an EHR changed, side by side", "Conflict", (p.CONFLICT,), 404),
+    "settle conflict": _told("Choice", _operated(
+        "conflicts", "settleConflict", "Settle a conflict: ours is sent, or theirs is taken into the record", "Settled", (p.CONFLICT,), 404, 409,
+    )) | {"description": "For a client of level C3 that sees both sides."},
     "list ehrs": _operated("ehrs", "listEhrs", "List the EHRs and how they are faring", "EhrList", ()),
     "get ehr": _operated("ehrs", "getEhr", "Read an EHR and how it is faring", "Ehr", (p.NAME,), 404),
     "get reconciliation": _operated("ehrs", "getReconciliation", "Read what the last reconciliation of an EHR found", "Reconciliation", (p.NAME,), 404),

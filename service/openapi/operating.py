@@ -1,16 +1,20 @@
-"""What an operator is told: deliveries with their attempts, EHRs and how they fare, and how one stood when it was reconciled."""
+"""What an operator is told: deliveries with their attempts, conflicts, EHRs and how they fare, and how one stood when it was reconciled."""
 
 from mappings import KINDS
+from service.contending import KEPT
 from service.openapi.schemas import CLASS, MOMENT, Schema, listed, number, record, ref, text
+from service.store.conflicts import STATES as CONFLICT_STATES
 from service.store.outbox import STATES
 
 
 def schemas() -> dict[str, Schema]:
-    return {**_deliveries(), **_ehrs()}
+    return {**_deliveries(), **_conflicts(), **_ehrs()}
+
+
+NAMED = record("A record, by its kind and key.", {"kind": {"type": "string", "enum": list(KINDS)}, "id": text("The record's key.")})
 
 
 def _deliveries() -> dict[str, Schema]:
-    named = record("A record, by its kind and key.", {"kind": {"type": "string", "enum": list(KINDS)}, "id": text("The record's key.")})
     headers = {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers that tell something and let nobody in."}
     called = record("A call to the EHR.", {
         "method": text("GET, POST, PUT, DELETE."), "path": text("Below the EHR's base, without the values of parameters."), "requestHeaders": headers,
@@ -26,7 +30,7 @@ def _deliveries() -> dict[str, Schema]:
     })  # fmt: skip
     delivery = record("One resource on its way to one EHR.", {
         "id": number("The delivery's number."), "ehr": text("The EHR's name."), "state": {"type": "string", "enum": list(STATES)},
-        "attempts": number("How often it was tried."), "resource": ref("ResourceId"), "entity": named, "createdAt": MOMENT, "changedAt": MOMENT,
+        "attempts": number("How often it was tried."), "resource": ref("ResourceId"), "entity": NAMED, "createdAt": MOMENT, "changedAt": MOMENT,
     }, {
         "remoteId": text("The EHR's own id of the resource."), "nextAt": MOMENT | {"description": "When it is tried next."},
         "replays": number("The delivery that this one replays."), "reason": text("Why it is in this state."), "log": listed(ref("Attempt")),
@@ -37,6 +41,37 @@ def _deliveries() -> dict[str, Schema]:
             "numbers": listed(number("A delivery's number.")), "more": {"type": "boolean", "description": "Whether there may be more that are chosen."},
         }),
         "Delivery": delivery, "DeliveryPage": record("Deliveries, the newest first.", {"items": listed(ref("Delivery"))}),
+    }  # fmt: skip
+
+
+def _conflicts() -> dict[str, Schema]:
+    element = record("An element of the resource in which not both can be right. Its values are for who sees all of the patient.", {
+        "element": text("The element, after its type."),
+    }, {
+        "base": {"description": "What both last agreed on, null where it was not there."}, "ours": {"description": "What we say."},
+        "theirs": {"description": "What the EHR says."},
+    })  # fmt: skip
+    problem = record("Why something of theirs cannot be taken into the record.", {
+        "path": text("A FHIRPath into the resource, or a JSON pointer into the record."), "problem": text("What is wrong there."),
+    })  # fmt: skip
+    required = {
+        "id": number("The conflict's number."), "ehr": text("The EHR's name."),
+        "state": {
+            "type": "string", "enum": list(CONFLICT_STATES), "description": "open until ours or theirs is kept, both agree again, or a newer one is noted.",
+        },
+        "at": MOMENT, "resource": ref("ResourceId"), "entity": NAMED, "elements": listed(element),
+    }  # fmt: skip
+    optional = {
+        "settledAt": MOMENT, "delivery": number("The delivery that could not be made; none where the change came in."),
+        "problems": listed(problem, "Why theirs cannot be taken whoever is right, for who sees all of the patient."),
+    }  # fmt: skip
+    return {
+        "Conflict": record("What both we and an EHR changed.", required, optional),
+        "ConflictPage": record("Conflicts, the newest first, without what both sides say.", {"items": listed(ref("Conflict"))}),
+        "Choice": record("Who is right.", {"keep": {"type": "string", "enum": list(KEPT), "description": "Whose stands."}}),
+        "Settled": record("A conflict that was settled.", required | {
+            "notTaken": listed(problem, "Why theirs, which stands there, was not taken into the record; nothing where it was."),
+        }, optional),
     }  # fmt: skip
 
 

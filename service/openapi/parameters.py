@@ -1,9 +1,11 @@
 """What goes with a call besides its body: parts of the path, parameters of the query, headers; and the headers of answers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mappings.search import COMMON, PARAMETERS, Parameter
 from service.openapi.schemas import MOMENT, Schema, number, text
+from service.store import conflicts
 from service.store.outbox import STATES
 
 
@@ -26,6 +28,7 @@ def in_header(name: str, schema: Schema) -> Schema:
 KEY = in_path("id", text("The clinic's own key of the record.", pattern="^[A-Za-z0-9][A-Za-z0-9._:~-]{0,63}$"))
 ITEM = in_path("item", text("The item's id, unique in its record.", pattern="^[A-Za-z0-9][A-Za-z0-9._:~-]{0,63}$"))
 NUMBER = in_path("number", number("The delivery's number.", minimum=1))
+CONFLICT = in_path("number", number("The conflict's number.", minimum=1))
 ATTEMPT = in_path("attempt", number("The attempt's number, from 1.", minimum=1))
 NAME = in_path("name", text("The EHR's name.", pattern="^[a-z0-9][a-z0-9-]{0,39}$"))
 KIND = in_path("kind", text("The name of a kind, in the singular."))
@@ -50,20 +53,27 @@ LIST = (
     in_query("after", text("Where the page begins: from the link of the page before it.")),
 )
 PATIENT = in_query("patient", text("Only what is about this patient, by the clinic's own key."))
-ONE_STATE = f"({'|'.join(STATES)})"
+BEFORE = in_query("before", number("Only those with a smaller number: for the next page.", minimum=1, maximum=2**53))
+
+
+def states_of(known: Sequence[str]) -> Schema:
+    one = f"({'|'.join(known)})"
+    return in_query("state", text(f"Only those in one of these states, parted by commas: {', '.join(known)}.", pattern=f"^{one}(,{one})*$"))
+
+
 CHOSEN = (
     in_query("ehr", text("Only those to this EHR.")),
-    in_query("state", text(f"Only those in one of these states, parted by commas: {', '.join(STATES)}.", pattern=f"^{ONE_STATE}(,{ONE_STATE})*$")),
+    states_of(STATES),
     in_query("type", text("Only those of this FHIR type.")),
     PATIENT,
     in_query("reason", text("Only those whose reason has these words.")),
     in_query("olderThan", text("Only those that are owed for longer than this, such as 90s, 10m, 2h or 3d.", pattern="^[0-9]{1,6}[smhd]$")),
 )
 CHANGED = (*CHOSEN, in_query("limit", number("The most deliveries that are changed.", minimum=1, maximum=500)))
-DELIVERIES = (
-    *CHOSEN,
-    in_query("before", number("Only those with a smaller number: for the next page.", minimum=1, maximum=2**53)),
-    in_query("limit", number("The most deliveries of a page.", minimum=1, maximum=500)),
+DELIVERIES = (*CHOSEN, BEFORE, in_query("limit", number("The most deliveries of a page.", minimum=1, maximum=500)))
+CONFLICTS = (
+    in_query("ehr", text("Only those with this EHR.")), states_of(conflicts.STATES), in_query("type", text("Only those about this FHIR type.")), PATIENT,
+    BEFORE, in_query("limit", number("The most conflicts of a page.", minimum=1, maximum=500)),
 )
 VIEW = in_query("view", text("The level of the reader whose view is wanted.", enum=["C0", "C1", "C2", "C3"], default="C3"))
 

@@ -40,6 +40,12 @@ def test_both_sides_are_shown_and_the_one_that_is_kept_stands(run: Run, conteste
     assert again.code == 4 and "already" in again.err
 
 
+def test_conflicts_are_listed_by_what_they_are_about(run: Run, contested: str) -> None:
+    assert len(run("conflicts", "list", "--type", "Organization", "--ehr", "one").rows) == 1
+    assert run("conflicts", "list", "--type", "Goal").rows == run("conflicts", "list", "--patient", "ann").rows == []
+    assert run("conflicts", "list", "--patient", "nobody").code == 3
+
+
 def test_a_conflict_that_is_not_there_is_not_found(run: Run) -> None:
     assert run("conflicts", "show", "7").code == 3
     assert run("conflicts", "settle", "7", "--keep", "ours").code == 3

@@ -74,6 +74,7 @@ class Asking:
         world.put_back()
         self.entities = {kind.plural: read(sorted((EXAMPLES / kind.plural).glob("*.json"))[0].read_bytes()) for kind in KINDS.values()}
         self.deliveries = self._deliveries()
+        self.conflict = self._got("GET", "/api/v1/conflicts?state=open&limit=1")["items"][0]["id"]
         self.ids = {type_: self._found(type_) for type_ in PARAMETERS}
         erased = self._got("PUT", f"/api/v1/{'/'.join(ERASED)}", self.entities[ERASED[0]])["resources"]
         self.ids |= {one["type"]: one["id"] for one in erased if one["type"] in ("AdverseEvent", "Provenance")}
@@ -101,6 +102,8 @@ class Asking:
             "cancel delivery": {"values": {"number": self.deliveries["unsupported"]}},
             "get attempt": {"values": {"number": self.deliveries["delivered"], "attempt": 1}},
             "replay deliveries": {"query": {"ehr": "sandbox-epic", "type": "Goal"}}, "cancel deliveries": {"query": {"ehr": "sandbox-epic", "type": "Goal"}},
+            "list conflicts": {"query": {"ehr": "sandbox-plain", "state": "open", "limit": 2}},
+            "get conflict": {"values": {"number": self.conflict}}, "settle conflict": {"values": {"number": self.conflict}, "body": {"keep": "theirs"}},
             "get reconciliation": {"values": {"name": "sandbox-epic"}},
             "get ehr": {"values": {"name": "sandbox-epic"}}, "pause ehr": {"values": {"name": "sandbox-epic"}}, "resume ehr": {"values": {"name": "sandbox-epic"}},
             "token": {"body": self._form()},
@@ -151,7 +154,7 @@ class Asking:
         if operation.interface == "token":
             return replace(main, body={**main.body, "grant_type": "password"})
         if 400 in operation.own:
-            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "replay deliveries": {"limit": 2}, "cancel deliveries": {"limit": 2}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
+            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "list conflicts": {"state": "lost"}, "replay deliveries": {"limit": 2}, "cancel deliveries": {"limit": 2}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
             asked = wrong.get(operation.name, {"shoe-size": 39, "_count": "some"})
             return replace(main, body=asked) if main.type == FORM else replace(main, query=asked)
         return replace(main, body='{"id": "ann", ') if main.type == JSON else replace(main, query={"x": "\0"})
@@ -167,7 +170,7 @@ class Asking:
             return replace(main, service="without metrics")
         if operation.name == "put":
             return replace(main, caller="pharmacy")
-        if operation.name in ("list", "list deliveries", "replay deliveries", "cancel deliveries"):
+        if operation.name in ("list", "list deliveries", "list conflicts", "replay deliveries", "cancel deliveries"):
             return replace(main, query={"patient": "nobody"})
         unknown = {"id": NOBODY_S if operation.type else "nobody", "number": 999_999, "name": "nowhere", "kind": "dream"}
         name = next(iter(main.values))
@@ -179,6 +182,8 @@ class Asking:
     def _409(self, operation: Operation, main: Request) -> Request:
         if operation.name == "create":
             return replace(main, body=self.entities[operation.kind.plural])
+        if operation.name == "settle conflict":
+            return replace(main, before=(main,))
         return replace(main, values={"number": self.deliveries["delivered"]})
 
     def _410(self, operation: Operation, main: Request) -> Request:

@@ -27,7 +27,8 @@ ENTITIES = [
     for plural in ENTITY for method, path in (("POST", "/api/v1/{plural}"), ("PUT", "/api/v1/{plural}/{id}"), ("POST", "/api/v1/{plural}/preview"))
 ]  # fmt: skip
 ITEM_ROUTES = [("PUT", f"/api/v1/{plural}/{ENTITY[plural].stem}/{listed}/x1", JSON) for plural, listed in sorted(ITEMS)]
-JSON_ROUTES = [*ENTITIES, *ITEM_ROUTES]
+TOLD = [("POST", "/api/v1/conflicts/1/settle", JSON)]
+JSON_ROUTES = [*ENTITIES, *ITEM_ROUTES, *TOLD]
 OTHERS = [("POST", "/api/v1/import", NDJSON), ("POST", "/fhir/r4/Observation/_search", FORM), ("POST", "/oauth/token", FORM)]
 BODILESS = [
     ("POST", "/api/v1/deliveries/{}/replay"), ("POST", "/api/v1/deliveries/{}/cancel"), ("POST", "/api/v1/ehrs/{}/pause"), ("POST", "/api/v1/ehrs/{}/resume"),
@@ -51,12 +52,13 @@ def call(world: World, method: str, path: str, body: bytes | None = None, type_:
 
 def held(world: World) -> dict[str, Any]:
     """Whatever a write would change."""
-    tables = ("entity_version", "rendering", "delivery", "idempotency", "jti", "token")
+    tables = ("entity_version", "rendering", "delivery", "idempotency", "jti", "token", "copy")
     with world.service.database.glance() as connection:
         counts = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in tables}
         clock = connection.execute(text("SELECT seq FROM clock")).scalar_one()
         paused = connection.execute(text("SELECT count(*) FROM target WHERE paused")).scalar_one()
-    return counts | {"clock": clock, "paused": paused}
+        open_ = connection.execute(text("SELECT count(*) FROM conflict WHERE state = 'open'")).scalar_one()
+    return counts | {"clock": clock, "paused": paused, "open": open_}
 
 
 def is_refused(reply: Any, *statuses: int) -> None:
@@ -80,7 +82,7 @@ def test_every_route_that_writes_is_attacked_here() -> None:
     attacked = {
         ("POST", "/<kind>"), ("PUT", "/<kind>/<id>"), ("POST", "/<kind>/preview"), ("PUT", "/<kind>/<id>/<list>/<item>"), ("POST", "/import"),
         ("POST", "/deliveries/<number>/replay"), ("POST", "/deliveries/<number>/cancel"), ("POST", "/ehrs/<name>/pause"), ("POST", "/ehrs/<name>/resume"),
-        ("POST", "/deliveries/replay"), ("POST", "/deliveries/cancel"),
+        ("POST", "/deliveries/replay"), ("POST", "/deliveries/cancel"), ("POST", "/conflicts/<number>/settle"),
         ("DELETE", "/<kind>/<id>"), ("DELETE", "/<kind>/<id>/<list>/<item>"),
     }  # fmt: skip
     assert written == attacked

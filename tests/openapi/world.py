@@ -45,6 +45,7 @@ from service.sync.door import Door
 from service.sync.outcomes import Reply
 from service.sync.sending import Stream, send_stream
 from service.sync.targets.rest import Rest
+from service.wire import encode, read
 from service.wiring import Service, wire
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pathway"
@@ -131,7 +132,10 @@ def seeded(directory: Path) -> Path:
                 said = {"Authorization": f"Bearer {bearer('clinic')}", "Content-Type": "application/json"}
                 reply = world.send("PUT", f"/api/v1/{kind.plural}/{file.stem}", headers=said, body=file.read_bytes())
                 assert reply.status_code == 201, reply.text
-        _deliver(world.service)
+        line = Line(_sandbox())
+        _deliver(world.service, line)
+        _contest(world, line)
+        _deliver(world.service, line)
         counts = dict.fromkeys(VERDICTS, 0) | {"same": 41, "differs": 1, "unsupported": 14}
         world.service.database.write(lambda tx: reconciliation.keep(tx, Report("sandbox-epic", micros(NOW), 3.2, counts, [])))
     return path
@@ -173,9 +177,20 @@ def _sandbox() -> Sandbox:
     return Sandbox(made, None)
 
 
-def _deliver(service: Service) -> None:
+def _contest(world: World, line: Line) -> None:
+    """An EHR's own users and the clinic each put another title before the same name."""
+    entity = read((EXAMPLES / "practitioners" / "therapist-lind.json").read_bytes())
+    found = read(line.call("GET", f"{SANDBOX}/fhir/r4/Practitioner?family={entity['name'][0]['family']}", {}).body)["entry"][0]["resource"]
+    theirs = {**found, "name": [{**found["name"][0], "prefix": ["Dr"]}]}
+    assert line.call("PUT", f"{SANDBOX}/fhir/r4/Practitioner/{found['id']}", {"Content-Type": "application/fhir+json"}, encode(theirs)).status == 200
+    ours = {**entity, "name": [{**entity["name"][0], "prefix": ["Prof"]}]}
+    said = {"Authorization": f"Bearer {bearer('clinic')}", "Content-Type": "application/json"}
+    assert world.send("PUT", "/api/v1/practitioners/therapist-lind", headers=said, body=encode(ours)).status_code == 200
+
+
+def _deliver(service: Service, line: Line) -> None:
     """What a worker does, in one thread and one order."""
-    line, now = Line(_sandbox()), micros(NOW)
+    now = micros(NOW)
     while True:
         found = service.database.write(lambda tx: streams.lease(tx, "the examples' worker", now, now + 1, 1))
         if not found:
