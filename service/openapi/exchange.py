@@ -65,6 +65,16 @@ SAID: dict[str, dict[str, Any]] = {
     "get reconciliation": _operated("ehrs", "getReconciliation", "Read what the last reconciliation of an EHR found", "Reconciliation", (p.NAME,), 404),
     "pause ehr": _operated("ehrs", "pauseEhr", "Send an EHR nothing for the time being", "Ehr", (p.NAME,), 404),
     "resume ehr": _operated("ehrs", "resumeEhr", "Send an EHR what it is owed again", "Ehr", (p.NAME,), 404),
+    "catch up ehr": _operated("ehrs", "catchUpEhr", "Have a worker look through everything again for what an EHR lacks", "Ehr", (p.NAME,), 404),
+    "list pulls": _operated("ehrs", "listPulls", "List the types whose changes come in from an EHR, and how far each has come", "PullList", (p.NAME,), 404),
+    "set pulls": _told("Pulls", _operated("ehrs", "setPulls", "Have changes of these types come in, and of no others", "PullList", (p.NAME,), 404)),
+    "pull now": _operated("ehrs", "pullNow", "Have a worker pull next, all types or these", "PullList", (p.NAME, p.PULLED), 404, 409, own=(400,)),
+    "link": _told("Link", _operated(
+        "ehrs", "link", "Say that a person or place of ours is one that an EHR has already", "Linked", (p.NAME, p.LINKED, p.KEY), 404,
+    )) | {"description": (
+        "For a client of level C3 that sees all of the patient. Where it was another before, all that the EHR holds of the patient is sent again, now naming "
+        "this one. Who comes near is asked of the EHR itself: `pathway-fhir ehr match`."
+    )},
 }  # fmt: skip
 
 

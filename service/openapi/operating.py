@@ -3,12 +3,13 @@
 from mappings import KINDS
 from service.contending import KEPT
 from service.openapi.schemas import CLASS, MOMENT, Schema, listed, number, record, ref, text
+from service.operating import EVERY, EVERY_BETWEEN, LINKED
 from service.store.conflicts import STATES as CONFLICT_STATES
 from service.store.outbox import STATES
 
 
 def schemas() -> dict[str, Schema]:
-    return {**_deliveries(), **_conflicts(), **_ehrs()}
+    return {**_deliveries(), **_conflicts(), **_ehrs(), **_pulls()}
 
 
 NAMED = record("A record, by its kind and key.", {"kind": {"type": "string", "enum": list(KINDS)}, "id": text("The record's key.")})
@@ -101,5 +102,31 @@ def _ehrs() -> dict[str, Schema]:
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}, "description": "How many resources are of which verdict."},
             "complete": {"type": "boolean", "description": "Whether all could be looked through."},
             "problems": listed(text("What kept it from being all.")),
+        }),
+    }  # fmt: skip
+
+
+def _pulls() -> dict[str, Schema]:
+    least, most = EVERY_BETWEEN
+    remote = text("The EHR's id of it.", pattern="^[A-Za-z0-9.-]{1,64}$")
+    return {
+        "Pull": record("How far the pull of a type from an EHR has come.", {
+            "ehr": text("The EHR's name."), "type": ref("FhirType"), "every": number("Seconds from one pull to the next."),
+            "state": {
+                "type": "string", "enum": ["new", "current", "held"],
+                "description": "new: there was none yet; current: the last one saw everything; held: it did not, and the next one begins at the same place.",
+            },
+            "nextAt": MOMENT | {"description": "When it is due."},
+        }, {
+            "at": text("The EHR's own time of the last change that was seen."), "held": text("Why it does not go on."),
+            "pulledAt": MOMENT | {"description": "When it was pulled the last time."},
+        }),
+        "PullList": record("The types whose changes come in from an EHR.", {"items": listed(ref("Pull"))}),
+        "Pulls": record("What is to be pulled, and how often.", {"types": listed(ref("FhirType"), "The types whose changes come in; none for nothing.")}, {
+            "every": number("Seconds from one pull to the next.", minimum=least, maximum=most, default=EVERY),
+        }),
+        "Link": record("Who or what it is at the EHR.", {"remoteId": remote}),
+        "Linked": record("A person or place of ours that is one of the EHR's own.", {
+            "ehr": text("The EHR's name."), "type": {"type": "string", "enum": list(LINKED)}, "id": text("The clinic's own key of it."), "remoteId": remote,
         }),
     }  # fmt: skip

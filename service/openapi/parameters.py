@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mappings.search import COMMON, PARAMETERS, Parameter
+from service import operating
 from service.openapi.schemas import MOMENT, Schema, number, text
 from service.store import conflicts
 from service.store.outbox import STATES
@@ -31,6 +32,7 @@ NUMBER = in_path("number", number("The delivery's number.", minimum=1))
 CONFLICT = in_path("number", number("The conflict's number.", minimum=1))
 ATTEMPT = in_path("attempt", number("The attempt's number, from 1.", minimum=1))
 NAME = in_path("name", text("The EHR's name.", pattern="^[a-z0-9][a-z0-9-]{0,39}$"))
+LINKED = in_path("type", text("What it is.", enum=list(operating.LINKED)))
 KIND = in_path("kind", text("The name of a kind, in the singular."))
 RESOURCE_ID = in_path("id", text("The id of the resource.", format="uuid"))
 VERSION = in_path("version", text("The versionId of the resource.", pattern="^[A-Za-z0-9]{1,64}$"))
@@ -53,6 +55,7 @@ LIST = (
     in_query("after", text("Where the page begins: from the link of the page before it.")),
 )
 PATIENT = in_query("patient", text("Only what is about this patient, by the clinic's own key."))
+ONE_TYPE = f"({'|'.join(sorted(PARAMETERS))})"
 BEFORE = in_query("before", number("Only those with a smaller number: for the next page.", minimum=1, maximum=2**53))
 
 
@@ -75,6 +78,7 @@ CONFLICTS = (
     in_query("ehr", text("Only those with this EHR.")), states_of(conflicts.STATES), in_query("type", text("Only those about this FHIR type.")), PATIENT,
     BEFORE, in_query("limit", number("The most conflicts of a page.", minimum=1, maximum=500)),
 )
+PULLED = in_query("type", text("Only these types, parted by commas.", pattern=f"^{ONE_TYPE}(,{ONE_TYPE})*$"))
 VIEW = in_query("view", text("The level of the reader whose view is wanted.", enum=["C0", "C1", "C2", "C3"], default="C3"))
 
 # What every search takes, as R4 3.1.1.4 and 3.1.1.5 have it

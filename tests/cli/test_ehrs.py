@@ -52,6 +52,16 @@ def test_an_ehr_that_cannot_be_added_is_not_there(run: Run, sandbox: str, words:
     assert run("ehr", "list").rows == []
 
 
+@pytest.mark.parametrize(("path", "said"), [("/fhir/r4", ""), ("/epic/fhir/r4", "It does not advertise transactions: everything goes singly.")])
+def test_an_ehr_that_is_asked_for_transactions_and_has_none_is_said_to_get_everything_singly(run: Run, sandbox: str, path: str, said: str) -> None:
+    added = run("ehr", "add", "one", f"{sandbox}{path}", *DEMO, "--transactions")
+    assert added.code == 0 and ("everything goes singly" in added.out) == bool(said)
+    tried = run("ehr", "test", "one")
+    assert tried.code == 0 and tried.err.strip() == said
+    run("ehr", "add", "two", f"{sandbox}{path}", *DEMO)
+    assert run("ehr", "test", "two").err == ""
+
+
 def test_a_name_is_given_to_one_ehr(run: Run, sandbox: str) -> None:
     assert run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO).code == 0
     assert run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO).code == 4
@@ -92,6 +102,7 @@ def test_a_link_is_refused_for_what_is_not_there(run: Run, pushed: Http, sandbox
     assert run("ehr", "link", "one", "Patient/ann", "8f2c").code == 0
     assert run("ehr", "link", "one", "Patient/nobody", "8f2c").code == 3
     assert run("ehr", "link", "nobody", "Patient/ann", "8f2c").code == 3
+    assert run("ehr", "link", "one", "Patient/ann", "Patient/8f2c").code == 4
     refused = run("ehr", "link", "one", "Observation/ann", "8f2c")
     assert refused.code == 4 and "/resource" in refused.err, refused
 

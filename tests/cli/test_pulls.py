@@ -53,4 +53,6 @@ def test_nothing_is_pulled_of_what_is_not_set(run: Run, pushed: Http, held: str)
     run("pull", "set", "one", "CarePlan")
     assert run("pull", "set", "one").code == 0 and run("pull", "list").rows == []
     assert run("pull", "set", "nobody", "CarePlan").code == 3
-    assert run("pull", "set", "one", "Invoice").code == 4
+    assert run("pull", "list", "--ehr", "nobody").code == 3
+    refused = run("pull", "set", "one", "CarePlan", "Invoice")
+    assert refused.code == 4 and "/types/1" in refused.err

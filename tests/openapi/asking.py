@@ -106,6 +106,10 @@ class Asking:
             "get conflict": {"values": {"number": self.conflict}}, "settle conflict": {"values": {"number": self.conflict}, "body": {"keep": "theirs"}},
             "get reconciliation": {"values": {"name": "sandbox-epic"}},
             "get ehr": {"values": {"name": "sandbox-epic"}}, "pause ehr": {"values": {"name": "sandbox-epic"}}, "resume ehr": {"values": {"name": "sandbox-epic"}},
+            "catch up ehr": {"values": {"name": "sandbox-epic"}}, "list pulls": {"values": {"name": "sandbox-plain"}},
+            "set pulls": {"values": {"name": "sandbox-plain"}, "body": {"types": ["CarePlan", "Goal", "Task"], "every": 300}},
+            "pull now": {"values": {"name": "sandbox-plain"}, "query": {"type": "Goal"}},
+            "link": {"values": {"name": "sandbox-plain", "type": "Patient", "id": "ann"}, "body": {"remoteId": "2f9c-ann"}},
             "token": {"body": self._form()},
         }.get(operation.name, {}))  # fmt: skip
 
@@ -154,7 +158,7 @@ class Asking:
         if operation.interface == "token":
             return replace(main, body={**main.body, "grant_type": "password"})
         if 400 in operation.own:
-            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "list conflicts": {"state": "lost"}, "replay deliveries": {"limit": 2}, "cancel deliveries": {"limit": 2}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
+            wrong = {"list": {"limit": 0}, "list deliveries": {"state": "lost"}, "list conflicts": {"state": "lost"}, "pull now": {"type": "Goal,Dream"}, "replay deliveries": {"limit": 2}, "cancel deliveries": {"limit": 2}, "get bundle": {"view": "C9"}, "$everything": {"shoe-size": 39}, "history-instance": {"shoe-size": 39}}
             asked = wrong.get(operation.name, {"shoe-size": 39, "_count": "some"})
             return replace(main, body=asked) if main.type == FORM else replace(main, query=asked)
         return replace(main, body='{"id": "ann", ') if main.type == JSON else replace(main, query={"x": "\0"})
@@ -184,6 +188,8 @@ class Asking:
             return replace(main, body=self.entities[operation.kind.plural])
         if operation.name == "settle conflict":
             return replace(main, before=(main,))
+        if operation.name == "pull now":
+            return replace(main, values={"name": "sandbox-epic"})
         return replace(main, values={"number": self.deliveries["delivered"]})
 
     def _410(self, operation: Operation, main: Request) -> Request:

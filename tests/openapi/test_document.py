@@ -78,7 +78,7 @@ def test_every_operation_says_what_it_is() -> None:
         assert ("requestBody" in told) == (operation.method in ("POST", "PUT") and operation.name not in BODILESS), operation.id
 
 
-BODILESS = ("replay delivery", "cancel delivery", "replay deliveries", "cancel deliveries", "pause ehr", "resume ehr")
+BODILESS = ("replay delivery", "cancel delivery", "replay deliveries", "cancel deliveries", "pause ehr", "resume ehr", "catch up ehr", "pull now")
 
 
 @pytest.mark.parametrize("status", sorted({s for o in operations() for s in o.errors if is_shared(o, s)}))

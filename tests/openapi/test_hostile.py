@@ -27,7 +27,10 @@ ENTITIES = [
     for plural in ENTITY for method, path in (("POST", "/api/v1/{plural}"), ("PUT", "/api/v1/{plural}/{id}"), ("POST", "/api/v1/{plural}/preview"))
 ]  # fmt: skip
 ITEM_ROUTES = [("PUT", f"/api/v1/{plural}/{ENTITY[plural].stem}/{listed}/x1", JSON) for plural, listed in sorted(ITEMS)]
-TOLD = [("POST", "/api/v1/conflicts/1/settle", JSON)]
+TOLD = [
+    ("POST", "/api/v1/conflicts/1/settle", JSON), ("PUT", "/api/v1/ehrs/sandbox-plain/pulls", JSON),
+    ("PUT", "/api/v1/ehrs/sandbox-plain/links/Patient/ann", JSON),
+]  # fmt: skip
 JSON_ROUTES = [*ENTITIES, *ITEM_ROUTES, *TOLD]
 OTHERS = [("POST", "/api/v1/import", NDJSON), ("POST", "/fhir/r4/Observation/_search", FORM), ("POST", "/oauth/token", FORM)]
 BODILESS = [
@@ -52,7 +55,7 @@ def call(world: World, method: str, path: str, body: bytes | None = None, type_:
 
 def held(world: World) -> dict[str, Any]:
     """Whatever a write would change."""
-    tables = ("entity_version", "rendering", "delivery", "idempotency", "jti", "token", "copy")
+    tables = ("entity_version", "rendering", "delivery", "idempotency", "jti", "token", "copy", "cursor")
     with world.service.database.glance() as connection:
         counts = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in tables}
         clock = connection.execute(text("SELECT seq FROM clock")).scalar_one()
@@ -83,6 +86,7 @@ def test_every_route_that_writes_is_attacked_here() -> None:
         ("POST", "/<kind>"), ("PUT", "/<kind>/<id>"), ("POST", "/<kind>/preview"), ("PUT", "/<kind>/<id>/<list>/<item>"), ("POST", "/import"),
         ("POST", "/deliveries/<number>/replay"), ("POST", "/deliveries/<number>/cancel"), ("POST", "/ehrs/<name>/pause"), ("POST", "/ehrs/<name>/resume"),
         ("POST", "/deliveries/replay"), ("POST", "/deliveries/cancel"), ("POST", "/conflicts/<number>/settle"),
+        ("PUT", "/ehrs/<name>/pulls"), ("POST", "/ehrs/<name>/pulls/now"), ("PUT", "/ehrs/<name>/links/<type>/<id>"), ("POST", "/ehrs/<name>/catch-up"),
         ("DELETE", "/<kind>/<id>"), ("DELETE", "/<kind>/<id>/<list>/<item>"),
     }  # fmt: skip
     assert written == attacked

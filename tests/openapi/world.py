@@ -33,7 +33,7 @@ from service.security import clients
 from service.security.access import Gate
 from service.security.clients import Client
 from service.security.scopes import OPERATE, parse
-from service.store import reconciliation, signing_keys, streams, targets
+from service.store import cursors, reconciliation, signing_keys, streams, targets
 from service.store.clock import micros
 from service.store.reconciliation import Report
 from service.store.signing_keys import SigningKey
@@ -136,6 +136,7 @@ def seeded(directory: Path) -> Path:
         _deliver(world.service, line)
         _contest(world, line)
         _deliver(world.service, line)
+        _pull(world.service)
         counts = dict.fromkeys(VERDICTS, 0) | {"same": 41, "differs": 1, "unsupported": 14}
         world.service.database.write(lambda tx: reconciliation.keep(tx, Report("sandbox-epic", micros(NOW), 3.2, counts, [])))
     return path
@@ -186,6 +187,17 @@ def _contest(world: World, line: Line) -> None:
     ours = {**entity, "name": [{**entity["name"][0], "prefix": ["Prof"]}]}
     said = {"Authorization": f"Bearer {bearer('clinic')}", "Content-Type": "application/json"}
     assert world.send("PUT", "/api/v1/practitioners/therapist-lind", headers=said, body=encode(ours)).status_code == 200
+
+
+def _pull(service: Service) -> None:
+    """What comes in from an EHR, of which one type went well and of the other a page was lost."""
+    now = micros(NOW)
+    service.database.write(lambda tx: operating.set_pulls(tx, "sandbox-plain", ["CarePlan", "Goal"], 60, now))
+    with service.database.glance() as connection:
+        plan, goal = cursors.of(connection, "sandbox-plain")
+    service.database.write(lambda tx: cursors.come_to(tx, plan, "2026-04-01T08:58:12.000Z", None, now, compared=False))
+    held = "Goal: a page shows nothing, and not all was told that was found"
+    service.database.write(lambda tx: cursors.come_to(tx, goal, "2026-04-01T08:31:40.000Z", held, now, compared=False))
 
 
 def _deliver(service: Service, line: Line) -> None:

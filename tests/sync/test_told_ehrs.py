@@ -1,0 +1,176 @@
+"""What we do with an EHR, said over our API: which of its changes come in, catching up with it, and who of its own is ours."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mappings.codes import NHS_NUMBER
+from service.security.scopes import OPERATE
+from service.wiring import Service
+from tests.conftest import Clock, Http
+from tests.service.records import consent, dosing, patient, people, provision, put
+from tests.service.tables import dicts
+from tests.sync.conftest import Connect, Sandbox, deliveries
+
+Work = Callable[[], int]
+Json = dict[str, Any]
+PULLS = "/api/v1/ehrs/one/pulls"
+
+
+@pytest.fixture
+def held(clinic: Http, connect: Connect, sandbox: Sandbox, work: Work) -> Http:
+    """An EHR holds a patient's visit."""
+    connect("one", sandbox.url("plain"))
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing())
+    work()
+    return clinic
+
+
+def end_there(sandbox: Sandbox, end: str) -> None:
+    [encounter] = sandbox.all("plain", "Encounter")
+    sandbox.change("plain", f"Encounter/{encounter['id']}", period={**encounter["period"], "end": end})
+
+
+def end_here(clinic: Http) -> Any:
+    return clinic.get("/api/v1/dosing-encounters/dose").json["entity"]["end"]
+
+
+def audited(service: Service, action: str) -> list[Json]:
+    return [one for one in dicts(service.database, "audit") if one["action"] == action]
+
+
+def test_changes_come_in_of_the_types_that_are_set_and_of_no_others(held: Http, sandbox: Sandbox, work: Work, service: Service) -> None:
+    assert held.get(PULLS).json == {"items": []}
+    said = held.put(PULLS, {"types": ["Encounter", "Goal"], "every": 300})
+    assert said.status == 200 and [(one["type"], one["every"], one["state"]) for one in said.json["items"]] == [("Encounter", 300, "new"), ("Goal", 300, "new")]
+    end_there(sandbox, "2026-03-02T14:00:00+00:00")
+    work()
+    assert end_here(held) == "2026-03-02T14:00:00+00:00"
+    assert [(one["state"], "held" in one) for one in held.get(PULLS).json["items"]] == [("current", False)] * 2
+    assert [one["type"] for one in held.put(PULLS, {"types": ["Encounter"]}).json["items"]] == ["Encounter"]
+    assert held.put(PULLS, {"types": []}).json == held.get(PULLS).json == {"items": []}
+    assert [one["detail"] for one in audited(service, "set pulls")] == ["Encounter,Goal every 300 s", "Encounter every 60 s", " every 60 s"]
+
+
+def test_how_far_a_pull_has_come_outlives_its_being_set_again(held: Http, work: Work) -> None:
+    held.put(PULLS, {"types": ["Encounter"]})
+    work()
+    [before] = held.get(PULLS).json["items"]
+    assert [{**one, "nextAt": before["nextAt"]} for one in held.put(PULLS, {"types": ["Encounter"]}).json["items"]] == [before]
+
+
+def test_a_pull_that_did_not_see_everything_says_why_it_is_held(held: Http, sandbox: Sandbox, work: Work) -> None:
+    held.put(PULLS, {"types": ["Encounter"]})
+    sandbox.fault("plain", "status", status=500, type="Encounter", method="GET")
+    work()
+    [one] = held.get(PULLS).json["items"]
+    assert one["state"] == "held" and "500" in one["held"]
+
+
+def test_a_pull_that_is_wanted_now_is_made_by_the_worker_next(held: Http, sandbox: Sandbox, work: Work, clock: Clock, service: Service) -> None:
+    held.put(PULLS, {"types": ["Encounter", "Goal"], "every": 86_400})
+    work()
+    end_there(sandbox, "2026-03-02T14:30:00+00:00")
+    clock.forward(seconds=60)
+    asked = len(sandbox.asked("plain"))
+    due = {one["type"]: one["nextAt"] for one in held.post(f"{PULLS}/now?type=Encounter").json["items"]}
+    assert due["Encounter"] < due["Goal"] and len(sandbox.asked("plain")) == asked, "nothing is pulled within a request"
+    work()
+    assert end_here(held) == "2026-03-02T14:30:00+00:00"
+    assert len(audited(service, "pull now")) == 1
+    for wrong in ("?type=Dream", "?type=", "?shoe=39"):
+        assert held.post(f"{PULLS}/now{wrong}").status == 400, wrong
+    assert held.post(f"{PULLS}/now?type=Task").status == 409
+    assert held.post(f"{PULLS}/now").status == 200
+
+
+def test_everything_that_is_wrong_with_what_is_to_be_pulled_is_said_at_once(held: Http) -> None:
+    said = held.put(PULLS, {"types": ["Goal", "Dream"], "every": 4, "shoe": 39})
+    assert said.status == 422 and [pointer for pointer, _ in said.problems] == ["/types/1", "/every", "/shoe"]
+    for body, pointer in (({}, "/types"), ({"types": "Goal"}, "/types"), ({"types": [7]}, "/types"), ({"types": [], "every": True}, "/every"),
+                          ({"types": [], "every": None}, "/every"), ([], "")):  # fmt: skip
+        assert [found for found, _ in held.put(PULLS, body).problems] == [pointer], body
+    assert held.get(PULLS).json == {"items": []}
+
+
+def test_an_ehr_that_lost_everything_is_caught_up_with_by_the_worker(clinic: Http, connect: Connect, sandbox: Sandbox, work: Work, service: Service) -> None:
+    people(clinic)
+    connect("one", sandbox.url("plain"))
+    work()
+    sandbox.reset()
+    service.database.write(lambda tx: tx.exec_driver_sql("DELETE FROM copy"))
+    said = clinic.post("/api/v1/ehrs/one/catch-up")
+    assert said.status == 200 and said.json["catchingUp"]["lookedAt"] == 0 and sandbox.counts("plain") == {}
+    work()
+    assert sandbox.counts("plain")["Patient"] == 1 and "catchingUp" not in clinic.get("/api/v1/ehrs/one").json
+    assert len(audited(service, "catch up ehr")) == 1
+
+
+@pytest.fixture
+def parked(clinic: Http, connect: Connect, sandbox: Sandbox, work: Work) -> str:
+    """A patient whom the EHR has under another birth date, so that nobody was linked: the EHR's id."""
+    connect("one", sandbox.url("plain"), create_people=False)
+    theirs = sandbox.add("plain", {
+        "resourceType": "Patient", "birthDate": "1901-02-03", "name": [{"family": "Example"}], "identifier": [{"system": NHS_NUMBER, "value": "9434765919"}],
+    })  # fmt: skip
+    people(clinic)
+    put(clinic, "patients", patient(nhsNumber="9434765919"))
+    put(clinic, "dosing-encounters", dosing())
+    work()
+    assert [one["state"] for one in deliveries(clinic, type="Patient", state="parked")] == ["parked"]
+    return theirs
+
+
+def test_a_patient_is_linked_to_whom_the_ehr_has(clinic: Http, parked: str, sandbox: Sandbox, work: Work, service: Service) -> None:
+    said = clinic.put("/api/v1/ehrs/one/links/Patient/ann", {"remoteId": parked})
+    assert (said.status, said.json) == (200, {"ehr": "one", "type": "Patient", "id": "ann", "remoteId": parked})
+    work()
+    assert [one["remoteId"] for one in deliveries(clinic, type="Patient", state="delivered")] == [parked]
+    assert [one["subject"]["reference"] for one in sandbox.all("plain", "Encounter")] == [f"Patient/{parked}"]
+    [row] = audited(service, "link")
+    assert row["detail"] == f"Patient/ann is {parked}" and row["patient"] is not None
+
+
+def test_nobody_is_linked_by_who_may_not_see_all_of_the_patient(clinic: Http, parked: str, reader: Any) -> None:
+    below, denied = reader(2, OPERATE, role="operator"), reader(3, OPERATE, role="pharmacy")
+    put(clinic, "consents", consent(provisions=[provision("deny", "C1", role="pharmacy")]))
+    for who in (below, denied):
+        for one in ("ann", "nobody"):
+            said = who.put(f"/api/v1/ehrs/one/links/Patient/{one}", {"remoteId": parked})
+            assert (said.status, said.json["detail"]) == (404, f"There is no patient {one}")
+    assert reader(3, "system/*.cruds").put("/api/v1/ehrs/one/links/Patient/ann", {"remoteId": parked}).status == 403
+
+
+def test_what_cannot_be_a_link_is_refused(clinic: Http, parked: str) -> None:
+    link = "/api/v1/ehrs/one/links"
+    assert clinic.put(f"{link}/Patient/ann", {"remoteId": "Patient/7", "shoe": 39}).problems == [
+        ("/remoteId", "should be the id of a resource: 1 to 64 letters, digits, hyphens and full stops"), ("/shoe", "is not taken here"),
+    ]  # fmt: skip
+    for remote_id in (None, 7, "", "x" * 65, "a b"):
+        assert clinic.put(f"{link}/Patient/ann", {"remoteId": remote_id}).status == 422, remote_id
+    for nothing in ("one/links/Observation/ann", "one/links/Patient/nobody", "one/links/Practitioner/nobody", "nowhere/links/Patient/ann"):
+        assert clinic.put(f"/api/v1/ehrs/{nothing}", {"remoteId": parked}).status == 404, nothing
+    assert clinic.get(f"{link}/Patient/ann").status == 405
+
+
+def test_an_ehr_that_is_not_there_is_told_nothing_nor_by_who_is_no_operator(held: Http, reader: Any) -> None:
+    for method, path, body in (("GET", "pulls", None), ("PUT", "pulls", {"types": []}), ("POST", "pulls/now", None), ("POST", "catch-up", None)):
+        assert held(method, f"/api/v1/ehrs/nowhere/{path}", body).status == 404, path
+        assert reader(3, "system/*.cruds")(method, f"/api/v1/ehrs/one/{path}", body).status == 403, path
+        assert reader(0, OPERATE)(method, f"/api/v1/ehrs/one/{path}", body).status in (200, 409), path
+
+
+def test_why_theirs_cannot_be_taken_is_for_who_sees_all_of_the_patient(held: Http, sandbox: Sandbox, work: Work, reader: Any) -> None:
+    other = sandbox.add("plain", {"resourceType": "Patient", "name": [{"family": "Other"}]})
+    [encounter] = sandbox.all("plain", "Encounter")
+    sandbox.change("plain", f"Encounter/{encounter['id']}", subject={"reference": f"Patient/{other}"})
+    held.put(PULLS, {"types": ["Encounter"]})
+    work()
+    [found] = held.get("/api/v1/conflicts").json["items"]
+    path = f"/api/v1/conflicts/{found['id']}"
+    assert "problems" not in found and held.get(path).json["problems"]
+    assert reader(2, OPERATE).get(path).json == found
+    said = held.post(f"{path}/settle", {"keep": "theirs"})
+    assert said.status == 200 and said.json["notTaken"] and said.json["state"] == "theirs"
