@@ -16,6 +16,7 @@ from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.exchanges import Exchange
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
 from service.sync.targets.rest import seen_hash
 from service.wire import read
@@ -31,6 +32,7 @@ class Batch:
     numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
     held: dict[int, Copy]
     open: dict[int, str]  # resource -> state of a delivery that is not over
+    coming: set[int] = field(default_factory=set)  # resources that the Bundle creates which is being put together
     settled: list[Settled] = field(default_factory=list)
     contested: list[Sides] = field(default_factory=list)
     holding: list[Copy] = field(default_factory=list)
@@ -41,6 +43,16 @@ class Batch:
     snoozed_until: int = 0
     gone: list[int] = field(default_factory=list)  # what will not come, for those that wait for it
     sent: int = 0
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came of a delivery, and what was said in the attempt; no outcome for what was not sent after all."""
+
+    owed: Owed
+    outcome: Outcome | None = None
+    began: int = 0
+    said: tuple[Exchange, ...] = ()
 
 
 def due(connection: Connection, lease: Lease, target: Target, level: int, *, by: int, limit: int) -> Batch | None:
@@ -78,6 +90,8 @@ def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: st
         return Standing(deliver.NEVER, num)
     if held is not None and held.remote_id is not None:
         return Standing(deliver.HELD, num, held.remote_id)
+    if num in batch.coming:
+        return Standing(deliver.TOGETHER, num)
     comes = able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
     is_open = comes and (batch.open.get(num) in (WAITING, SENDING, PARKED) or target.catching_up is not None)
     return Standing(deliver.OWED if is_open else deliver.NEVER, num)

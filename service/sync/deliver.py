@@ -14,7 +14,8 @@ from service.wire import encode
 
 PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization", "Location"})
 UNSENT = ("id", "meta", "text")  # what the hash of what was sent leaves out, so that a release re-sends nothing
-HELD, OWED, NEVER = "held", "owed", "never"
+HELD, TOGETHER, OWED, NEVER = "held", "together", "owed", "never"
+URN = "urn:uuid:"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Owed:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a referred-to resource stands at the EHR: held under an id, owed, or never to be there."""
+    """How a referred-to resource stands at the EHR: held under an id, created in the same Bundle, owed, or never to be there."""
 
     state: str
     resource: int
@@ -55,6 +56,7 @@ class Ready:
     remote: Copy | None
     unresolved: tuple[int, ...] = ()  # what it refers to logically until that is held
     known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
+    together: Mapping[str, int] = field(default_factory=dict)  # what it refers to by its fullUrl in the same Bundle: the resource
     as_document: bool = False  # `owed` has the document's type then, `remote` its plain id
     earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
@@ -111,7 +113,7 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
     """
     owed = list(owed)
     waiting = {one.uuid: one for one in owed if one.body is not None}
-    needs = {one.uuid: _needed(one) & waiting.keys() - {one.uuid} for one in waiting.values()}
+    needs = {one.uuid: needed(one) & waiting.keys() - {one.uuid} for one in waiting.values()}
     found: list[Owed] = []
     placed: set[str] = set()
     while waiting:
@@ -122,10 +124,9 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
     return found + [one for one in reversed(owed) if one.body is None]
 
 
-def _needed(one: Owed) -> set[str]:
-    if one.body is None:
-        return set()
-    return ids_in(one.body)
+def needed(one: Owed) -> set[str]:
+    """Our ids of what it refers to."""
+    return ids_in(one.body) if one.body is not None else set()
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     missing: list[int] = []
     unresolved: list[int] = []
     known: dict[str, dict[str, str]] = {}
+    together: dict[str, int] = {}
     for path, reference, strong in references_in(owed.body):
         type_, _, uuid = str(reference.get("reference", "")).partition("/")
         if not uuid:
@@ -167,6 +169,9 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         if there.state == HELD:
             known[f"{type_}/{there.remote_id}"] = identifier_of(type_, uuid)
             body = put(body, path, {**reference, "reference": f"{type_}/{there.remote_id}"})
+        elif there.state == TOGETHER:
+            together[URN + uuid] = there.resource
+            body = put(body, path, {**reference, "reference": URN + uuid})
         elif strong and there.state == OWED:
             missing.append(there.resource)
         elif strong:
@@ -178,7 +183,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         return Waits(tuple(missing), "Waits for what it refers to")
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
-    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known)
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together)
     return _in_document(ready) if as_document else ready
 
 

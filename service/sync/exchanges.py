@@ -55,7 +55,7 @@ def _kept(headers: Mapping[str, str], named: Iterable[str]) -> dict[str, str]:
 def _unvalued(path: str) -> str:
     """A path with the names of its parameters and without their values, which may be a person's."""
     way, mark, query = path.partition("?")
-    return way + mark + VALUE.sub("=", query)
+    return (way or "/") + mark + VALUE.sub("=", query)
 
 
 def heads(found: Iterable[Exchange]) -> str:

@@ -19,10 +19,12 @@ from service.sync.exchanges import SAID
 from service.sync.matching import KNOWN_BY
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Reply, Unsure
 from service.sync.sending import Stream, rehearsed
+from service.sync.transactions import TRANSACTION
 from service.sync.transport import Interrupted
 from service.wire import encode, read
 from service.wiring import Service
 
+TOGETHER = "In the Bundle above"
 SHOWN = frozenset(name.lower() for name in SAID)
 
 
@@ -53,14 +55,26 @@ class Nowhere:
     def call(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         shown = {name: value if name.lower() in SHOWN else "(not shown)" for name, value in headers.items()}  # a gateway's key may be among them
         self.requests.append(Request(method, url, shown, read(body) if body else None))
+        said = self.requests[-1].body
+        if method == "POST" and said.get("type") == TRANSACTION:
+            return Reply(200, {}, encode({"resourceType": "Bundle", "type": "transaction-response", "entry": [self._entry(one) for one in said["entry"]]}))
         if method == "POST":
-            self._made += 1
-            return Reply(201, {"Location": f"{url}/id-{self._made}-at-the-EHR"}, b"")
+            return Reply(201, {"Location": f"{url}/{self._new_id()}"}, b"")
         if method == "GET" and urlsplit(url).query:
             return Reply(200, {}, encode({"resourceType": "Bundle", "type": "searchset"}))
         if method == "GET":
             raise Interrupted("what follows depends on what it holds")
         return Reply(200 if method == "PUT" else 204, {}, b"")
+
+    def _entry(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        url = asked["request"]["url"]
+        if asked["request"]["method"] == "POST":
+            return {"response": {"status": "201", "location": f"{url}/{self._new_id()}"}}
+        return {"response": {"status": "200"}}
+
+    def _new_id(self) -> str:
+        self._made += 1
+        return f"id-{self._made}-at-the-EHR"
 
 
 def planned(service: Service, target: Target, able: Abilities, patient: int | None = None) -> Iterator[Planned]:
@@ -70,13 +84,13 @@ def planned(service: Service, target: Target, able: Abilities, patient: int | No
     line, assumed = Nowhere(), dict[int, Copy]()
     ehr = ehrs.over(service, target, line)
     for num, key in waiting:
-        stream = Stream(service, Lease(num, target.id, key, 0), target, ehr, able)
-        for owed, outcome in rehearsed(stream, assumed):
-            yield Planned(owed, tuple(line.requests), _words(outcome))
+        stream = Stream(service, Lease(num, target.id, key, 0), target, ehr, able, rehearses=True)
+        for one in rehearsed(stream, assumed):
+            yield Planned(one.owed, tuple(line.requests), _words(one.outcome) if line.requests or not isinstance(one.outcome, Delivered) else TOGETHER)
             line.requests.clear()
 
 
-def _words(outcome: Outcome) -> str:
+def _words(outcome: Outcome | None) -> str:
     match outcome:
         case Delivered():
             return ""

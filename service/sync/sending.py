@@ -5,9 +5,10 @@ process, the next one knows what to look for first.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,16 +20,18 @@ from service.store.copies import Copy
 from service.store.streams import Lease, LeaseLost, Settled
 from service.store.tables import FOREVER
 from service.store.targets import Target
-from service.sync import batches, deliver, documents
-from service.sync.batches import Batch
+from service.sync import batches, deliver, documents, transactions
+from service.sync.batches import Batch, Came
 from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
-from service.sync.outcomes import Delivered, Held, Matched, Outcome, Unsure
+from service.sync.outcomes import Delivered, Held, Matched, Outcome, Refused, Unsure
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest
+from service.sync.transactions import Entry, Told
 from service.wire import read
 from service.wiring import Service
 
+Said = TypeVar("Said")
 BATCH = 25
 REHEARSED = 10_000  # of one stream
 
@@ -45,6 +48,7 @@ class Stream:
     stopping: Callable[[], bool] = lambda: False
     keeps: Callable[[], bool] = lambda: True  # whether the lease is still ours as far as we know
     rng: random.Random = field(default_factory=random.Random)
+    rehearses: bool = False  # it is not leased, and a person or place that would be looked for is taken to be found
 
     @property
     def now(self) -> int:
@@ -53,6 +57,11 @@ class Stream:
     @property
     def patient(self) -> int | None:
         return self.lease.key if self.lease.key > 0 else None
+
+    @property
+    def together(self) -> bool:
+        """Whether what can goes in one Bundle: it was asked for, and the EHR says that it takes that."""
+        return bool(self.target.settings.get("transactions")) and transactions.TRANSACTION in self.able.system
 
     def level(self, connection: Connection) -> int:
         return levels.level(connection, self.target.reader, self.patient, self.target.level, self.now)
@@ -78,7 +87,7 @@ def send_stream(stream: Stream) -> int:
     return sent
 
 
-def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[tuple[Owed, Outcome]]:
+def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
     """What would come of everything that waits in a stream that nobody leased, sent to an EHR that only plays one: nothing is noted.
 
     A person or place that would be looked for is taken to be found. `assumed` are the copies that the EHR would have by then.
@@ -88,14 +97,10 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[tuple[Owed, 
     if batch is None:
         return
     batch.held |= assumed
-    for owed in batch.owed:
-        ready = _ready(stream, batch, owed)
-        outcome = _tried(stream, batch, ready)
-        if isinstance(ready, Match):
-            outcome = Matched(f"{owed.type}-of-the-EHR")
-        batches.keep(batch, stream.target, owed, ready, outcome)
-        assumed |= {one.resource: one for one in batch.holding}
-        yield owed, outcome
+    for start in range(0, len(batch.owed), BATCH):
+        for came in _tries(stream, batch, batch.owed[start : start + BATCH]):
+            assumed |= {one.resource: one for one in batch.holding}
+            yield from came
 
 
 def _read(stream: Stream) -> Batch | None:
@@ -112,16 +117,96 @@ def _send(stream: Stream, batch: Batch) -> None:
     """Sends a batch in order; what came of each is kept in the batch."""
     begun = stream.service.database.write(lambda tx: streams.begin(tx, stream.lease, batch.due, stream.now))
     batch.owed = [owed for owed in batch.owed if owed.delivery in begun]
-    for n, owed in enumerate(batch.owed):
-        if batch.snoozed_until or not stream.keeps() or (n and (stream.stopping() or _moved(stream, batch))):
-            batch.settled.append(put_back(owed, stream.now))
+    for came in _tries(stream, batch, batch.owed):
+        for one in came:
+            batch.settled.append(_settled(stream, one))
+        outcomes = [one.outcome for one in came if one.outcome is not None]
+        if outcomes:  # of one request
+            _count(stream, batch, next((one for one in outcomes if isinstance(one, Delivered)), outcomes[0]))
+
+
+def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came]]:
+    """Sends each in its order, and in one Bundle what can go together: what came of them, request by request.
+
+    What a Bundle needs first goes before it; what needs something of it and goes singly, after it, with all that needs that.
+    """
+    alone: dict[int, tuple[Exchange, ...]] = {}  # what a Bundle did not bring there, and what was said of it
+    while left:
+        batch.coming.clear()
+        entries: list[Entry] = []
+        later: list[Owed] = []
+        for n, owed in enumerate(left):
+            needs, behind = deliver.needed(owed), {one.uuid for one in later}
+            ready = _ready(stream, batch, owed)
+            entry = None if owed.delivery in alone else _entry(stream, ready)
+            if needs & behind or (owed.body is None and later) or (entry is None and needs & {one.ready.owed.uuid for one in entries}):
+                later.append(owed)
+            elif entry is not None:
+                entries.append(entry)
+                batch.coming |= {owed.resource} if entry.creates else set()
+            elif _goes_on(stream, batch):
+                yield [_single(stream, batch, owed, ready, alone)]
+            else:
+                yield [Came(one) for one in (*(e.ready.owed for e in entries), *later, *left[n:])]
+                return
+        if entries and not _goes_on(stream, batch):
+            yield [Came(one) for one in (*(e.ready.owed for e in entries), *later)]
+            return
+        if len(entries) == 1:
+            yield [_single(stream, batch, entries[0].ready.owed, entries[0].ready, alone)]
+        elif entries:
+            yield _together(stream, batch, entries, alone)
+        left = [one.ready.owed for one in entries if len(entries) > 1 and one.ready.owed.delivery in alone] + later
+
+
+def _entry(stream: Stream, ready: Ready | Match | Outcome) -> Entry | None:
+    if not stream.together or not isinstance(ready, Ready) or _is_held(ready):
+        return None
+    return transactions.entry(ready, stream.able, restored=stream.service.tenant.restores > 0)
+
+
+def _goes_on(stream: Stream, batch: Batch) -> bool:
+    """Whether anything more may be sent of a batch. With the first it was just read that it may."""
+    if stream.rehearses:
+        return True
+    return not batch.snoozed_until and stream.keeps() and not (batch.settled and (stream.stopping() or _moved(stream, batch)))
+
+
+def _single(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outcome, before: Mapping[int, tuple[Exchange, ...]]) -> Came:
+    began = stream.now
+    stream.ehr.heard.clear()
+    outcome = _guarded(stream, owed, lambda: _tried(stream, batch, ready))
+    batches.keep(batch, stream.target, owed, ready, outcome)
+    return Came(owed, outcome, began, (*before.get(owed.delivery, ()), *stream.ehr.heard))
+
+
+def _together(stream: Stream, batch: Batch, entries: list[Entry], alone: dict[int, tuple[Exchange, ...]]) -> list[Came]:
+    """One Bundle. What was found to be there already is left to be compared, alone; and so are all where nothing was done."""
+    began, base = stream.now, stream.ehr.base
+    stream.ehr.heard.clear()
+    told = _guarded(stream, entries[0].ready.owed, lambda: stream.ehr.transaction(entries))
+    said = tuple(stream.ehr.heard)
+    if isinstance(told, Refused):
+        alone |= {one.ready.owed.delivery: transactions.own(said, base, one) for one in entries}
+        return []
+    answers = told if isinstance(told, list) else [Told(told)] * len(entries)
+    known, came = transactions.ids(entries, answers), list[Came]()
+    for entry, one in zip(entries, answers, strict=True):
+        owed, own = entry.ready.owed, transactions.own(said, base, entry, one.answer)
+        if one.found:
+            alone[owed.delivery] = own
             continue
-        began = stream.now
-        stream.ehr.heard.clear()
-        outcome = _outcome(stream, batch, owed)
-        batch.settled.append(_logged(stream, settled(owed, outcome, began, stream.now, stream.rng), outcome, tuple(stream.ehr.heard)))
-        _count(stream, batch, outcome)
-        _note(stream, owed, outcome)
+        batch.sent += 1
+        batches.keep(batch, stream.target, owed, transactions.landed(entry.ready, known), one.outcome)
+        came.append(Came(owed, one.outcome, began, own))
+    return came
+
+
+def _settled(stream: Stream, one: Came) -> Settled:
+    if one.outcome is None:
+        return put_back(one.owed, stream.now)
+    _note(stream, one.owed, one.outcome)
+    return _logged(stream, settled(one.owed, one.outcome, one.began, stream.now, stream.rng), one.outcome, one.said)
 
 
 def _logged(stream: Stream, one: Settled, outcome: Outcome, said: Sequence[Exchange]) -> Settled:
@@ -145,18 +230,16 @@ def _moved(stream: Stream, batch: Batch) -> bool:
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
     s = stream.target.settings
     terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE)
-    return deliver.prepared(owed, batch.held.get(owed.resource), stream.able, lambda t, u: batches.standing(batch, stream.target, stream.able, t, u), terms)
+    stands = partial(batches.standing, batch, stream.target, stream.able)
+    return _guarded(stream, owed, lambda: deliver.prepared(owed, batch.held.get(owed.resource), stream.able, stands, terms))
 
 
-def _outcome(stream: Stream, batch: Batch, owed: Owed) -> Outcome:
+def _guarded(stream: Stream, owed: Owed, do: Callable[[], Said]) -> Said | Unsure:
     try:
-        ready = _ready(stream, batch, owed)
-        outcome = _tried(stream, batch, ready)
+        return do()
     except Exception as error:  # noqa: BLE001 (what one EHR answers, or one resource is, holds up nothing else)
         stream.service.log.error("delivery_failed", ehr=stream.target.id, delivery=owed.delivery, error=type(error).__name__)
         return Unsure(f"A fault of our own: {type(error).__name__}")
-    batches.keep(batch, stream.target, owed, ready, outcome)
-    return outcome
 
 
 def _count(stream: Stream, batch: Batch, outcome: Outcome) -> None:
@@ -168,15 +251,20 @@ def _count(stream: Stream, batch: Batch, outcome: Outcome) -> None:
 
 def _tried(stream: Stream, batch: Batch, ready: Ready | Match | Outcome) -> Outcome:
     if isinstance(ready, Match):
-        return stream.ehr.match(ready, stream.able)
+        found = stream.ehr.match(ready, stream.able)
+        return Matched(f"{ready.owed.type}-of-the-EHR") if stream.rehearses else found
     return _sent(stream, batch, ready) if isinstance(ready, Ready) else ready
 
 
 def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
-    if ready.remote is not None and ready.owed.body is not None and ready.remote.sent_hash == ready.digest and not ready.owed.unsure:
+    if _is_held(ready):
         return Held()
     batch.sent += 1
     return stream.ehr.deliver(replace(ready, earlier=lambda: _earlier(stream, ready)), stream.able)
+
+
+def _is_held(ready: Ready) -> bool:
+    return ready.remote is not None and ready.owed.body is not None and ready.remote.sent_hash == ready.digest and not ready.owed.unsure
 
 
 def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:

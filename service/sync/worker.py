@@ -5,9 +5,7 @@ what it is sending, settles it and gives its streams back; one that is killed lo
 renew its leases, because the database is not there or it was itself stopped for a while, sends nothing more under them.
 """
 
-import os
 import random
-import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,8 +51,10 @@ class Held:
 
 
 class Worker:
-    def __init__(self, service: Service, *, threads: int | None = None):
-        self.service, self.id = service, f"{socket.gethostname()[:40]}-{os.getpid()}-{token_hex(3)}"
+    """Its name is nobody else's. `before` is the name of one that is known to be dead: what that one had is given back at once."""
+
+    def __init__(self, service: Service, *, threads: int | None = None, name: str | None = None, before: str | None = None):
+        self.service, self.id, self._before = service, name or token_hex(8), before
         self._threads = threads or service.settings.worker_threads
         self._lease_seconds = service.settings.lease_seconds
         self._stop, self._ended = threading.Event(), threading.Event()
@@ -206,7 +206,14 @@ class Worker:
 
     def _register(self) -> None:
         now = self._now()
-        self.service.database.write(lambda tx: tx.execute(insert(worker).values(id=self.id, started_at=now, seen_at=now)))
+
+        def work(tx: Connection) -> None:
+            tx.execute(insert(worker).values(id=self.id, started_at=now, seen_at=now))
+            if self._before is not None:
+                streams.give_back(tx, self._before, now)
+                tx.execute(delete(worker).where(worker.c.id == self._before))
+
+        self.service.database.write(work)
 
     def _chores(self) -> None:
         """Once a second: consents that began or ended, the audit's seal, what is past its time, and a sign of life."""

@@ -10,13 +10,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from mappings.element import keeps
-from service.sync import searches
+from service.sync import searches, transactions
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
@@ -37,8 +37,10 @@ from service.sync.outcomes import (
     objects,
     version_of,
 )
+from service.sync.transactions import Entry, Told
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 
+Said = TypeVar("Said")
 MOST_PAGES = 20  # of a search for what may be there already
 
 
@@ -66,18 +68,16 @@ class Rest:
 
     def deliver(self, ready: Ready, able: Abilities) -> Outcome:
         """Brings the EHR to hold what is ready, and says what came of it."""
-        try:
-            if ready.owed.body is None:
-                return self._delete(ready)
-            if ready.remote is not None:
-                return _vanished(self._update(ready), str(ready.remote.remote_id))
-            return self._create(ready, able)
-        except NotLetIn as error:
-            return _kept_out(error)
-        except NotReached as error:
-            return Retry("transient", f"The EHR is not reached: {error}")
-        except Interrupted as error:
-            return Unsure(f"The answer was lost: {error}")
+        if ready.owed.body is None:
+            return _spoken(lambda: self._delete(ready))
+        if ready.remote is not None:
+            return _vanished(_spoken(lambda: self._update(ready)), str(ready.remote.remote_id))
+        return _spoken(lambda: self._create(ready, able))
+
+    def transaction(self, entries: Sequence[Entry]) -> list[Told] | Outcome:
+        """Brings the EHR to hold all of several or none, and says what came of each; or of all alike, where Refused is for none of them done."""
+        made, first = transactions.bundle(entries, self.base), entries[0].ready.owed.delivery
+        return _spoken(lambda: transactions.told(entries, self._door.call("POST", "", made, delivery=first)))
 
     def match(self, wanted: Match, able: Abilities) -> Outcome:
         """Finds the one person or place of the EHR's own that is ours; with none or several, says which come near."""
@@ -136,7 +136,7 @@ class Rest:
 
     def _post(self, ready: Ready, conditions: Mapping[str, str] | None = None) -> Outcome:
         """Creates. An EHR that knows a request again may say 409 with what it made of it then (HealthLake): that is what was there already."""
-        reply = self._write("POST", f"/{ready.owed.type}", ready, conditions)
+        reply = self._door.call("POST", f"/{ready.owed.type}", ready.body, conditions, ready.owed.delivery)
         there, mine = (body_of(reply) or {}) if reply.status == 409 else {}, searches.source(ready.body)
         if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and searches.source(there) == mine:
             return self._existing(ready, there["id"])
@@ -246,8 +246,8 @@ class Rest:
         return outcome
 
     def _put(self, ready: Ready, remote_id: str, version: str | None) -> Outcome:
-        match = {"If-Match": version} if version else {}
-        outcome = judged(self._write("PUT", f"/{ready.owed.type}/{remote_id}", replace(ready, body={**ready.body, "id": remote_id}), match), updating=True)
+        match, body = {"If-Match": version} if version else {}, {**ready.body, "id": remote_id}
+        outcome = judged(self._door.call("PUT", f"/{ready.owed.type}/{remote_id}", body, match, ready.owed.delivery), updating=True)
         return Delivered(remote_id, outcome.remote_version, outcome.status, outcome.seen) if isinstance(outcome, Delivered) else outcome
 
     def _after_conflict(self, ready: Ready, remote_id: str) -> Outcome:
@@ -257,8 +257,17 @@ class Rest:
             return theirs
         return self._beside(ready, remote_id, theirs, version) or Refused("It was changed at the EHR since we last sent it", 412)
 
-    def _write(self, method: str, path: str, ready: Ready, conditions: Mapping[str, str] | None = None) -> Reply:
-        return self._door.call(method, path, ready.body, conditions, ready.owed.delivery)
+
+def _spoken(call: Callable[[], Said]) -> Said | Outcome:
+    """What came of a write; or what kept it from being made, or its answer from us."""
+    try:
+        return call()
+    except NotLetIn as error:
+        return _kept_out(error)
+    except NotReached as error:
+        return Retry("transient", f"The EHR is not reached: {error}")
+    except Interrupted as error:
+        return Unsure(f"The answer was lost: {error}")
 
 
 def _kept_out(error: NotLetIn) -> Retry:
