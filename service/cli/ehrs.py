@@ -19,6 +19,7 @@ from service.sync import documents, ehrs
 from service.sync.access import Access
 from service.sync.deliver import Abilities, abilities
 from service.sync.targets.rest import Rest
+from service.sync.transactions import TRANSACTION
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service
 
@@ -44,6 +45,7 @@ def ehr() -> None:
 @click.option("--types", help="The resource types that it is sent, comma-separated; all when not given.")
 @click.option("--create-people", is_flag=True, help="Create patients, practitioners and organisations there: for demos; a real EHR has its own.")
 @click.option("--documents", is_flag=True, help="What it does not take as such goes to it as a DocumentReference, readable and whole.")
+@click.option("--transactions", is_flag=True, help="What is sent of one patient goes in one Bundle, where the EHR advertises transactions.")
 @click.option("--private", is_flag=True, help="It may be at a private or loopback address, and without https.")
 @click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already.")
 @click.option("--max-in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Streams sent to it at the same time.")
@@ -53,8 +55,9 @@ def add(name: str, base_url: str, level: str, types: str | None, token: str | No
     if token and given["client_id"]:
         raise click.UsageError("It lets us in by --token or by --client-id, not by both")
     alternate = documents.TYPE if given["documents"] else None
-    settings = {"create_people": given["create_people"], "private": given["private"], "types": types.split(",") if types else None, "alternate": alternate}
-    settings = {name: value for name, value in {**settings, **connecting.settings(given, types)}.items() if value}
+    settings = {name: given[name] for name in ("create_people", "private", "transactions")}
+    settings |= {"types": types.split(",") if types else None, "alternate": alternate, **connecting.settings(given, types)}
+    settings = {name: value for name, value in settings.items() if value}
     who = (int(Level[level]), given["organisation"], given["role"])
     found = Target(name, base_url.rstrip("/"), "4.0.1", *who, False, given["max_in_flight"], 0, 0, settings=settings)
     operating.check_ehr(found)
@@ -63,7 +66,7 @@ def add(name: str, base_url: str, level: str, types: str | None, token: str | No
         trial = dataclasses.replace(found, settings=sealed(service.tenant, found, token))
         able = _asked(service, trial, Access(service, trial, kept=False))
         service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, token, now(service), from_now=given["only_changes"]))
-    show.done(f"EHR {name} is registered at level {level}. {_summary(able)}{_next(found)}", ehr=name)
+    show.done(f"EHR {name} is registered at level {level}. {_summary(able)}{_singly(found, able)}{_next(found)}", ehr=name)
 
 
 def _next(found: Target) -> str:
@@ -86,6 +89,11 @@ def _asked(service: Service, target: Target, lets_in: Access | None = None) -> A
 def _summary(able: Abilities) -> str:
     taken = sorted(t for t in able.interactions if able.can(t, "create"))
     return f"It takes {', '.join(taken)}." if taken else "It takes nothing: everything will be unsupported."
+
+
+def _singly(target: Target, able: Abilities) -> str:
+    asked = target.settings.get("transactions") and TRANSACTION not in able.system
+    return " It does not advertise transactions: everything goes singly." if asked else ""
 
 
 @ehr.command("list")
@@ -122,6 +130,8 @@ def test(name: str) -> None:
     show.rows([_tested(target, able, one, lacks) for one in sorted(PARAMETERS)], TESTED)
     if not show.as_json():
         click.echo(f"It lets us in{', and does not allow what we asked for: ' + ', '.join(lacks) if lacks else ''}.")
+    if singly := _singly(target, able):
+        click.echo(singly.strip(), err=True)
 
 
 def _stated(service: Service, target: Target, talk: Rest) -> Abilities:

@@ -57,6 +57,16 @@ def test_a_plan_has_the_very_requests(run: Run, owing: Http) -> None:
     assert run("deliveries", "plan", "--ehr", "nobody").code == 3
 
 
+def test_what_goes_together_is_planned_as_one_bundle(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", "--create-people", "--private", "--transactions")
+    run("ehr", "pause", "one")
+    run("work", "--until-idle")
+    planned = run("deliveries", "plan", "--ehr", "one", "--patient", "ann").rows
+    bundles = [one["body"] for row in planned for one in row["requests"] if one.get("body", {}).get("resourceType") == "Bundle"]
+    assert bundles and all(one["type"] == "transaction" and 1 < len(one["entry"]) <= 25 for one in bundles)
+    assert len([row for row in planned if row["words"] == "In the Bundle above"]) == sum(len(one["entry"]) - 1 for one in bundles)
+
+
 def test_a_strict_ehr_is_searched_before_it_is_sent_and_what_it_does_not_take_is_said(run: Run, owing: Http) -> None:
     planned = run("deliveries", "plan", "--ehr", "strict").rows
     assert {row["words"] for row in planned if row["resource"].startswith("CarePlan/")} == {"This EHR does not take CarePlan"}
