@@ -2,7 +2,9 @@
 
 import gc
 import os
+import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -12,15 +14,21 @@ from typing import Any, NoReturn
 LIVES = 1.0  # a process that dies sooner (seconds) is replaced only then: what kills it may kill the next one
 
 
+def named(own: str, pid: int | None = None) -> str:
+    """The name of a process, as a worker has it: where it runs, its id, and what makes it nobody else's."""
+    return f"{socket.gethostname()[:40]}-{pid or os.getpid()}-{own}"
+
+
 class Crew:
     """So many processes that do the same. They end together: when they are told to, when this one is gone, or each when it is done.
 
-    `work` is given to each after the fork, and returns its exit code. Nothing that a fork would share (a thread, a connection) may exist before.
+    `work` is called in each after the fork, with its name and that of the one whose place it takes, and returns its exit code.
+    Nothing that a fork would share (a thread, a connection) may exist before. A name has the process's id and is nobody else's.
     """
 
-    def __init__(self, size: int, work: Callable[[], int], lost: Callable[[int, int], object]):
+    def __init__(self, size: int, work: Callable[[str, str | None], int], lost: Callable[[int, int], object]):
         self._size, self._work, self._lost = size, work, lost
-        self._began: dict[int, float] = {}
+        self._began: dict[int, tuple[float, str]] = {}
         self._told = False
 
     def run(self) -> int:
@@ -33,14 +41,14 @@ class Crew:
             self._fork()
         while self._began:
             pid, status = os.wait()
-            began = self._began.pop(pid, None)
+            began, name = self._began.pop(pid, (None, ""))
             code = os.waitstatus_to_exitcode(status)
             if began is None or code == 0 or self._told:  # another's child, done, or told
                 continue
             self._lost(pid, code)
             time.sleep(max(0.0, began + LIVES - time.monotonic()))
             if not self._told:
-                self._fork()
+                self._fork(name)
         return 0
 
     def _tell(self, *_: Any) -> None:
@@ -48,20 +56,20 @@ class Crew:
         for pid in tuple(self._began):
             os.kill(pid, signal.SIGTERM)
 
-    def _fork(self) -> None:
-        ours = os.getpid()
+    def _fork(self, before: str | None = None) -> None:
+        ours, own = os.getpid(), secrets.token_hex(3)
         pid = os.fork()
         if pid == 0:
-            self._become(ours)
-        self._began[pid] = time.monotonic()
+            self._become(ours, named(own), before)
+        self._began[pid] = time.monotonic(), named(own, pid)
         if self._told:  # told between the two
             os.kill(pid, signal.SIGTERM)
 
-    def _become(self, parent: int) -> NoReturn:
+    def _become(self, parent: int, name: str, before: str | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all of a terminal's processes; the first one tells
         threading.Thread(target=_ends_with, args=(parent,), name="parent", daemon=True).start()
-        sys.exit(self._work())
+        sys.exit(self._work(name, before))
 
 
 def _ends_with(parent: int) -> None:

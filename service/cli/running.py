@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ from gunicorn.app.base import BaseApplication
 
 from sandbox import __main__ as sandboxes
 from service import logs
-from service.cli.crew import Crew
+from service.cli.crew import Crew, named
 from service.config import Settings, load
 from service.sync.worker import Worker
 from service.wiring import wire
@@ -132,15 +133,18 @@ def work(until_idle: bool, threads: int | None, processes: int) -> None:
     settings = load()
     logs.set_up(settings)
     if processes == 1:
-        sys.exit(_work(settings, threads, until_idle=until_idle))
+        sys.exit(_work(settings, threads, named(token_hex(3)), None, until_idle=until_idle))
     log = structlog.get_logger()
-    crew = Crew(processes, lambda: _work(settings, threads, until_idle=until_idle), lambda pid, code: log.error("worker_lost", pid=pid, code=code))
+    crew = Crew(
+        processes, lambda name, before: _work(settings, threads, name, before, until_idle=until_idle),
+        lambda pid, code: log.error("worker_lost", pid=pid, code=code),
+    )  # fmt: skip
     sys.exit(crew.run())
 
 
-def _work(settings: Settings, threads: int | None, *, until_idle: bool) -> int:
+def _work(settings: Settings, threads: int | None, name: str, before: str | None, *, until_idle: bool) -> int:
     service = wire(settings)
-    worker = Worker(service, threads=threads)
+    worker = Worker(service, threads=threads, name=name, before=before)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     try:

@@ -96,6 +96,11 @@ def renew(tx: Connection, leases: Iterable[Lease], until: int) -> set[int]:
     return kept
 
 
+def give_back(tx: Connection, worker: str, now: int) -> None:
+    """Ends the leases of a worker that is known to be dead as if they had lapsed: what it was sending is looked for."""
+    run(tx, "UPDATE stream SET lease_until = : WHERE worker = : AND lease_until > : RETURNING num", (now, worker, now))
+
+
 def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
     """What is waiting and due, and what an earlier lease left in the middle of an attempt, oldest first."""
     sql = (

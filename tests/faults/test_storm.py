@@ -64,7 +64,7 @@ def test_nothing_is_lost_nothing_doubled_and_nothing_goes_back(
     url, restart = server
     with postgres.database(url) as database_url, started(("plain",)) as sandbox, running(database_url, tmp_path, LEASE_SECONDS="3") as deployment:
         ehr = f"{sandbox}/fhir/r4"
-        target = Target("plain", ehr, "4.0.1", 1, None, "ehr", False, 4, 0, 0, settings={"create_people": True, "private": True})
+        target = Target("plain", ehr, "4.0.1", 1, None, "ehr", False, 4 * WORKERS, 0, 0, settings={"create_people": True, "private": True})
         now = micros(deployment.service.tenant.now())
         deployment.service.database.write(lambda tx: operating.add_ehr(deployment.service.tenant, tx, target, None, now))
         patients = max(1, DELIVERIES // OF_A_PATIENT)

@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from structlog.testing import CapturingLogger
 
 from mappings.references import references_in
 from service import operating
 from service.app import create_app
 from service.config import Settings
-from service.store import targets
-from service.store.clock import DatabaseTime
+from service.store import streams, targets
+from service.store.clock import DatabaseTime, micros
 from service.store.database import Database
 from service.sync.worker import Worker
 from service.wiring import Service, wire
@@ -461,3 +461,23 @@ def test_an_ehr_that_is_removed_in_the_middle_is_sent_nothing_more(clinic: Http,
     sent = len(ehr.of("Observation"))
     clock.forward(seconds=3600)
     assert sent <= 25 and work() == 0 and len(ehr.of("Observation")) == sent
+
+
+def test_who_takes_a_dead_workers_place_takes_its_streams_at_once_and_looks_for_what_it_was_sending(
+    clinic: Http, ehr: Small, connect: Connect, service: Service, database: Database, clock: Clock
+) -> None:
+    connect("small", ehr.base, 1, in_flight=9)
+    people(clinic)
+    now = micros(clock())
+
+    def died(tx: Connection) -> None:
+        for lease in streams.lease(tx, "the dead one", now, now + 600_000_000, 9):
+            streams.begin(tx, lease, streams.due(tx, lease, now, 9), now)
+
+    database.write(died)
+    assert Worker(service, threads=1).run(until_idle=True) == 0, "they are another's"
+    Worker(service, threads=1, before="the dead one").run(until_idle=True)
+    assert ehr.writes == [], "what was being sent may still arrive"
+    clock.forward(seconds=service.settings.send_seconds + 1)
+    Worker(service, threads=1).run(until_idle=True)
+    assert len(ehr.of("Patient")) == 1 and set(states(clinic)) <= {"delivered", "superseded"}
