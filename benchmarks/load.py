@@ -19,6 +19,7 @@ class Load:
     per_second: float
     failed: int
     p50: float
+    p95: float
     p99: float
 
 
@@ -68,8 +69,7 @@ def _run(port: int, requests: Sequence[bytes], seconds: float, connections: int,
                 connection.send(request)
     passed = time.perf_counter() - began
     took.sort()
-    middle, late = (took[len(took) // 2], took[min(len(took) - 1, len(took) * 99 // 100)]) if took else (0.0, 0.0)
-    out.put(Load(len(took) / passed, failed, middle * 1000, late * 1000))
+    out.put(Load(len(took) / passed, failed, *(took[len(took) * percent // 100] * 1000 if took else 0.0 for percent in (50, 95, 99))))
 
 
 def _over_and_over(requests: Sequence[bytes]):  # type: ignore[no-untyped-def]

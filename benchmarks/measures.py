@@ -10,19 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import requests
-
 from benchmarks.deployment import ROOT, Deployment, _wait, example, free_port, next_doses
 from benchmarks.load import load, request
 from mappings import KINDS
 from mappings.disclosure import Level
 from mappings.ids import Ids
 from mappings.schema import load as load_entity
-from sandbox.process import started
-from service import operating
-from service.store import outbox
-from service.store.clock import micros
-from service.store.targets import Target
 
 Figures = dict[str, float]
 
@@ -105,28 +98,6 @@ def publish_cost(small: Deployment, large: Deployment, first: tuple[int, int], r
             del n
         ratios.append(took[1] / took[0])
     return {"cost at 100,000 / at 1,000": statistics.median(ratios)}
-
-
-def deliveries(on: Deployment, streams: int = 160) -> Figures:
-    """What one worker delivers in a second to a sandbox EHR over real HTTP: patients' whole records, in the order of references."""
-    with started(("plain",)) as origin:
-        target = Target("bench", f"{origin}/fhir/r4", "4.0.1", int(Level.C2), None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
-        now = micros(on.service.tenant.now())
-        on.service.database.write(lambda tx: operating.add_ehr(on.service.tenant, tx, target, None, now, from_now=True))
-        for n, body in next_doses(on.service, 1_000_000, streams):
-            requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30,
-                         headers={"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}).raise_for_status()  # fmt: skip
-        with on.service.database.glance() as connection:
-            owed = outbox.counts(connection)["bench", "waiting"]
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "service.cli.run", "work", "--until-idle"], env=on.environment, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
-        took = time.monotonic() - began
-        with on.service.database.glance() as connection:
-            delivered = outbox.counts(connection)["bench", "delivered"]
-        held = requests.get(f"{origin}/_sandbox/counts", timeout=10).json()["plain"]
-    on.service.database.write(lambda tx: operating.pause(tx, "bench", paused=True))
-    assert delivered >= owed, f"{owed - delivered} were not delivered"
-    return {"deliveries/s": delivered / took, "delivered": delivered, "held by the EHR": sum(c["current"] for c in held.values())}
 
 
 def process(on: Deployment) -> Figures:
