@@ -28,7 +28,7 @@ from service.sync.sending import Stream, send_stream
 from service.wire import read
 from service.wiring import Service, wire
 from tests.conftest import SECRET, Clock, Http, token_for
-from tests.machine.memory import FAULTS, STATEMENT, Killed, Memory
+from tests.machine.memory import FAULTS, STATEMENT, TOGETHER, Killed, Memory
 from tests.service.records import clinic, dosing, patient, practitioner
 from tests.service.tables import dicts
 
@@ -42,13 +42,14 @@ FAULT = st.lists(st.sampled_from([*FAULTS, "killed before", "killed after"]), ma
 class Deliveries(RuleBasedStateMachine):
     """One EHR, two clinics and two patients with a visit each."""
 
+    together = False  # whether it takes transactions, and is asked to
     database_url: str | None = None  # SQLite in a directory of its own where none is given
 
     def __init__(self) -> None:
         super().__init__()
         self._directory = TemporaryDirectory()
         url = self.database_url or f"sqlite:///{self._directory.name}/pathway.db"
-        self.clock, self.ehr, self.told = Clock(), Memory(), dict[int, str]()
+        self.clock, self.ehr, self.told = Clock(), Memory(TOGETHER if self.together else STATEMENT), dict[int, str]()
         settings = Settings(database_url=url, secret=SECRET, secret_file=Path(self._directory.name) / "secret", log_level="ERROR", outbound_private=True)
         self.service: Service = wire(settings, now=self.clock)
         self.clinic = Http(create_app(service=self.service).test_client(), token_for(self.service, role="clinic"))
@@ -56,10 +57,10 @@ class Deliveries(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, 4, 0, 0, capability=STATEMENT, capability_at=self.now,
-                       settings={"create_people": True, "private": True})  # fmt: skip
+        found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, 4, 0, 0, capability=self.ehr.statement, capability_at=self.now,
+                       settings={"create_people": True, "private": True, "transactions": self.together})  # fmt: skip
         self.service.database.write(lambda tx: targets.add(tx, found, self.now))
-        self.service.database.write(lambda tx: targets.change(tx, EHR, capability=STATEMENT, capability_at=self.now))
+        self.service.database.write(lambda tx: targets.change(tx, EHR, capability=self.ehr.statement, capability_at=self.now))
         self._put("practitioners", practitioner())
         self._put("clinics", clinic())
         for key in ("a", "b"):
@@ -154,7 +155,7 @@ class Deliveries(RuleBasedStateMachine):
         assert target is not None
         for one in leased:
             until = self.clock() + timedelta(microseconds=LEASE)
-            stream = Stream(self.service, one, target, ehrs.over(self.service, target, self.ehr), abilities(STATEMENT), keeps=lambda until=until: self.clock() < until)  # type: ignore[misc]
+            stream = Stream(self.service, one, target, ehrs.over(self.service, target, self.ehr), abilities(self.ehr.statement), keeps=lambda until=until: self.clock() < until)  # type: ignore[misc]
             try:
                 send_stream(stream)
             except Killed:

@@ -13,9 +13,12 @@ TYPES = ("Patient", "Practitioner", "Organization", "Encounter", "Observation", 
          "Procedure", "Condition", "DetectedIssue", "Location", "Goal", "Task", "CarePlan", "QuestionnaireResponse")  # fmt: skip
 FAULTS = ("ok", "not reached", "lost", "hang", "400", "500", "503", "429", "502 and done", "empty")
 Json = dict[str, Any]
-STATEMENT = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [
+STATEMENT: Json = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": [
     {"type": t, "interaction": [{"code": c} for c in ("create", "update", "read", "delete")], "searchParam": [{"name": "identifier"}, {"name": "recorded"}]}
     for t in TYPES
+]}]}  # fmt: skip
+TOGETHER = {**STATEMENT, "rest": [{**STATEMENT["rest"][0], "interaction": [{"code": "transaction"}], "resource": [
+    {**one, "conditionalCreate": True} for one in STATEMENT["rest"][0]["resource"]
 ]}]}  # fmt: skip
 
 
@@ -25,6 +28,7 @@ class Killed(BaseException):
 
 @dataclass
 class Memory:
+    statement: Json = field(default_factory=lambda: STATEMENT)
     kept: dict[str, Json] = field(default_factory=dict)  # Type/id -> resource with its version
     written: list[tuple[str, Json]] = field(default_factory=list)  # every write that was taken, in order
     faults: list[str] = field(default_factory=list)  # of the next writes
@@ -42,11 +46,12 @@ class Memory:
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        if self.refuses is not None and way.partition("/")[0] == self.refuses[0]:
+        asked = [one["request"]["url"] for one in json.loads(body or b"{}")["entry"]] if not way else [way]
+        if self.refuses is not None and self.refuses[0] in {one.partition("/")[0] for one in asked}:
             fault = self.refuses[1]
         else:
             fault = self.faults.pop(0) if self.faults else "ok"
-        reply = self._faulted(fault, lambda: self._write(method, way, headers, body))
+        reply = self._faulted(fault, lambda: self._write(method, way, headers, body) if way else self._together(json.loads(body or b"{}")["entry"]))
         afterwards, self.afterwards = self.afterwards, None
         if afterwards is not None:
             afterwards()
@@ -78,7 +83,7 @@ class Memory:
 
     def _got(self, way: str, query: dict[str, list[str]]) -> Reply:
         if way == "metadata":
-            return _reply(200, STATEMENT)
+            return _reply(200, self.statement)
         if "/" in way:
             found = self.kept.get(way)
             return _reply(200, found) if found is not None else Reply(404, {}, b"")
@@ -96,6 +101,9 @@ class Memory:
 
     def _write(self, method: str, way: str, headers: dict[str, str], body: bytes | None) -> Reply:
         if method == "POST":
+            condition = headers.get("If-None-Exist") if self.statement is TOGETHER else None
+            for found in self._matching(way, parse_qs(condition)) if condition else ():
+                return _reply(200, found, {"Location": f"http://ehr.test/fhir/{way}/{found['id']}", "ETag": f'W/"{found["meta"]["versionId"]}"'})
             self.count += 1
             way = f"{way}/r{self.count}"
         there = self.kept.get(way)
@@ -113,6 +121,25 @@ class Memory:
         self.ever.add(way)
         self.written.append((way, said))
         return _reply(201 if method == "POST" else 200, made, {"Location": f"http://ehr.test/fhir/{way}", "ETag": f'W/"{made["meta"]["versionId"]}"'})
+
+
+    def _together(self, entries: list[Json]) -> Reply:
+        """All of a transaction or none: what others create is referred to by its fullUrl, and comes before what refers to it."""
+        kept, written, ever, names = dict(self.kept), list(self.written), set(self.ever), dict[str, str]()
+        told: list[Json] = []
+        for one in entries:
+            asked, body = one["request"], json.dumps(one.get("resource"))
+            for urn, name in names.items():
+                body = body.replace(f'"{urn}"', f'"{name}"')
+            headers = {header: asked[name] for name, header in (("ifMatch", "If-Match"), ("ifNoneExist", "If-None-Exist")) if name in asked}
+            reply = self._write(asked["method"], asked["url"], headers, body.encode())
+            if reply.status >= 400:
+                self.kept, self.written, self.ever = kept, written, ever
+                return reply
+            location = reply.headers.get("Location", "").removeprefix("http://ehr.test/fhir/")
+            names |= {one["fullUrl"]: location} if asked["method"] == "POST" else {}
+            told.append({"resource": reply.json(), "response": {"status": str(reply.status), "location": location, "etag": reply.headers.get("ETag")}})
+        return _reply(200, {"resourceType": "Bundle", "type": "transaction-response", "entry": told})
 
 
 def _reply(status: int, body: Json, headers: dict[str, str] | None = None) -> Reply:

@@ -20,6 +20,16 @@ def test_whatever_happens_the_ehr_ends_with_exactly_what_it_is_owed() -> None:
     run_state_machine_as_test(Deliveries, settings=settings(HOW, max_examples=EXAMPLES))
 
 
+class Together(Deliveries):
+    """The same with an EHR that takes transactions."""
+
+    together = True
+
+
+def test_whatever_happens_to_transactions_the_ehr_ends_with_exactly_what_it_is_owed() -> None:
+    run_state_machine_as_test(Together, settings=settings(HOW, max_examples=EXAMPLES))
+
+
 @pytest.mark.slow
 def test_whatever_happens_it_does_so_in_a_hundred_ways_more() -> None:
     run_state_machine_as_test(Deliveries, settings=settings(HOW, max_examples=120))
