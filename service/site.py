@@ -12,7 +12,7 @@ from flask_swagger_ui import __file__ as swagger_package
 from sqlalchemy import Connection
 from werkzeug.exceptions import HTTPException
 
-from service import metrics
+from service import metrics, notifications
 from service.api.problems import Problems
 from service.errors import Malformed, NotFound, ServiceError
 from service.fhir.answers import Outcomes
@@ -183,6 +183,7 @@ PROBLEMS = Problems()
 ROUTES = (
     Route("POST", "/oauth/token", "token", token, TokenErrors()),
     Route("GET", "/.well-known/jwks.json", "jwks", jwks, PROBLEMS),
+    Route("POST", f"{notifications.PATH}/<name>", "notification", notifications.heard, PROBLEMS),
     Route("GET", "/health/live", "health/live", live, PROBLEMS),
     Route("GET", "/health/ready", "health/ready", ready, PROBLEMS),
     Route("GET", "/metrics", "metrics", metrics_, PROBLEMS),

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from service import operating
+from service import notifications, operating
 from service.cli import named, show
 from service.cli.wired import now, wired
 from service.store import cursors, targets
@@ -56,6 +56,20 @@ def now_(ehr: str, types: tuple[str, ...]) -> None:
     show.rows(done, DONE)
     if any(row["held"] for row in done):
         raise show.Failure("Not everything was seen; what was not is looked at the next time.")
+
+
+@pull.command("endpoint")
+@click.argument("ehr")
+def endpoint(ehr: str) -> None:
+    """Show where an EHR's Subscription sends its notifications to, and the header with which it says who it is.
+
+    What a notification tells of is pulled at once, and nothing else is taken from it. The header is a secret between the two.
+    """
+    with wired() as service:
+        with service.database.glance() as connection:
+            named.ehr(connection, ehr)
+        header = f"{notifications.HEADER}: {notifications.token(service.tenant, ehr)}"
+        show.one({"ehr": ehr, "endpoint": f"{service.settings.base}{notifications.PATH}/{ehr}", "header": header})
 
 
 def _done(one: pulling.Pull) -> dict[str, Any]:

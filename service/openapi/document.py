@@ -50,7 +50,7 @@ def _operation(operation: Operation, examples: Examples) -> dict[str, Any]:
     made: dict[str, Any] = {"operationId": operation.id, "tags": [operation.tag], "summary": operation.summary}
     if operation.description:
         made["description"] = operation.description
-    made["security"] = [{"token": list(operation.scopes)}] if 401 in operation.errors and operation.interface != "token" else []
+    made["security"] = [{"token": list(operation.scopes)}] if 401 in operation.errors and operation.interface not in ("token", "site") else []
     if operation.parameters:
         made["parameters"] = [_exemplified(parameter, main) for parameter in operation.parameters]
     if operation.body:

@@ -241,6 +241,10 @@ def _site() -> dict[str, Schema]:
             "required": ["token_endpoint", "grant_types_supported", "capabilities"],
             "properties": {"token_endpoint": text("Where tokens are had.", format="uri")},
         },
+        "Notification": {
+            "type": "object", "description": "A notification of FHIR R5 or of the Subscriptions R5 Backport, or the resource that changed.",
+            "properties": {"resourceType": {"type": "string"}}, "required": ["resourceType"],
+        },
         "Health": record("How the service is.", {"status": text("live, ready or not ready.")}, {
             "database": text("What keeps the database from being used."),
             "databaseMs": {"type": "number", "description": "How long the database took to answer."},

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from service import notifications
 from service.openapi.operations import Operation, Reply
+from service.openapi.parameters import NAME, in_header
 from service.openapi.schemas import ref, text
 from service.site import ROUTES
 from service.web import FORM
@@ -20,6 +22,14 @@ SAID: dict[str, dict[str, Any]] = {
         "id": "getKeySet", "tag": "tokens", "summary": "Read the public keys with which we ask EHRs for tokens", "errors": (400,),
         "description": "A new key is here before it signs, and an old one until it is retired: read it anew as often as Cache-Control says.",
         "replies": {200: Reply("A JWK Set.", JSON, ref("JwkSet"))},
+    },
+    f"{notifications.PATH}/<name>": {
+        "id": "notify", "tag": "ehrs", "summary": "Tell that something changed (a Subscription of an EHR)", "path": f"{notifications.PATH}/{{name}}",
+        "description": "A notification is a hint: what it tells of is pulled next, and what it says of it is not taken from it. The header is the "
+                       "one that `pathway-fhir pull endpoint` shows. An empty body is a hint of everything.",
+        "parameters": (NAME, in_header(notifications.HEADER, text("What the EHR says who it is with."))),
+        "body": {"application/fhir+json": ref("Notification")}, "errors": (400, 401, 413, 415, 422), "own": (401, 413, 415, 422),
+        "replies": {200: Reply("What is told of is pulled next.", JSON, {"type": "object", "maxProperties": 0})},
     },
     "/health/live": {"id": "isLive", "summary": "Does the process answer?", "replies": {200: Reply("It does.", JSON, ref("Health"))}, "errors": (400,)},
     "/health/ready": {

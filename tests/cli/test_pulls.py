@@ -56,3 +56,12 @@ def test_nothing_is_pulled_of_what_is_not_set(run: Run, pushed: Http, held: str)
     assert run("pull", "list", "--ehr", "nobody").code == 3
     refused = run("pull", "set", "one", "CarePlan", "Invoice")
     assert refused.code == 4 and "/types/1" in refused.err
+
+
+def test_where_an_ehr_tells_of_changes_is_shown_with_the_header_that_lets_it_in(run: Run, pushed: Http, held: str) -> None:
+    assert run("pull", "endpoint", "nowhere").code == 3
+    [shown] = run("pull", "endpoint", "one").rows
+    name, _, secret = shown["header"].partition(": ")
+    path = shown["endpoint"].removeprefix("http://127.0.0.1:8000")
+    assert pushed.post(path, {"resourceType": "CarePlan"}, **{name: secret}).status == 200
+    assert pushed.post(path, {"resourceType": "CarePlan"}).status == 401

@@ -13,6 +13,7 @@ from mappings import KINDS
 from mappings.model import references_of
 from mappings.schema import load
 from mappings.search import PARAMETERS
+from service import notifications
 from service.openapi.operations import Operation
 from service.openapi.parameters import searched_by
 from service.openapi.records import of_patient, referring
@@ -25,6 +26,20 @@ JSON = "application/json"
 NOBODY_S = "00000000-0000-4000-8000-000000000000"
 TOO_MUCH = 2_000_001
 ERASED = ("adverse-events", "ann-nausea")  # what yields the types that are deleted when they are entered in error
+
+NOTIFICATION = {
+    "resourceType": "Bundle", "type": "history", "entry": [{
+        "fullUrl": "urn:uuid:b21e4fae-ce73-45cb-8e37-1e203362b2ae",
+        "resource": {"resourceType": "Parameters", "parameter": [
+            {"name": "subscription", "valueReference": {"reference": "https://ehr.example/fhir/r4/Subscription/1"}},
+            {"name": "status", "valueCode": "active"}, {"name": "type", "valueCode": "event-notification"},
+            {"name": "notification-event", "part": [
+                {"name": "event-number", "valueString": "1"},
+                {"name": "focus", "valueReference": {"reference": "https://ehr.example/fhir/r4/CarePlan/1"}},
+            ]},
+        ]},
+    }],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,7 @@ class Asking:
             "pull now": {"values": {"name": "sandbox-plain"}, "query": {"type": "Goal"}},
             "link": {"values": {"name": "sandbox-plain", "type": "Patient", "id": "ann"}, "body": {"remoteId": "2f9c-ann"}},
             "token": {"body": self._form()},
+            "notification": {"values": {"name": "sandbox-plain"}, "body": NOTIFICATION, "headers": self._of_the_ehr()},
         }.get(operation.name, {}))  # fmt: skip
 
     def _of_record(self, operation: Operation, made: Request) -> Request:
@@ -164,6 +180,8 @@ class Asking:
         return replace(main, body='{"id": "ann", ') if main.type == JSON else replace(main, query={"x": "\0"})
 
     def _401(self, operation: Operation, main: Request) -> Request:
+        if operation.name == "notification":
+            return replace(main, headers={})
         return replace(main, body={**main.body, "client_assertion": "not.a.token"}) if operation.interface == "token" else replace(main, caller=None)
 
     def _403(self, _operation: Operation, main: Request) -> Request:
@@ -211,6 +229,8 @@ class Asking:
         return replace(main, type="text/plain")
 
     def _422(self, operation: Operation, main: Request) -> Request:
+        if operation.name == "notification":
+            return replace(main, body={"entry": []})
         if operation.method == "DELETE":
             return self._needed(operation, main)
         required = [name for name in main.body if name != "id"][-1]
@@ -244,6 +264,9 @@ class Asking:
     def _deliveries(self) -> dict[str, int]:
         found = {state: self._got("GET", f"/api/v1/deliveries?ehr=sandbox-epic&state={state}&limit=1") for state in ("delivered", "unsupported")}
         return {state: page["items"][0]["id"] for state, page in found.items()}
+
+    def _of_the_ehr(self) -> dict[str, str]:
+        return {notifications.HEADER: notifications.token(self.world.service.tenant, "sandbox-plain")}
 
     def _lines(self) -> str:
         """The patient, and a screening with two faults."""

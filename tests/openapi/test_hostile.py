@@ -249,9 +249,9 @@ def test_what_takes_long_to_look_at_does_not_take_long(world: World, route: tupl
         "a chain": b"subject." * 200_000 + b"=x", "dates": b"date=" + b"2" * 400_000, "quantities": b"value-quantity=" + b"9" * 400_000,
     }  # fmt: skip
     for name, body in slow.items():
-        began = time.perf_counter()
+        began = time.process_time()
         is_refused(call(world, route[0], route[1], body, route[2]), 400, 413, 422)
-        assert time.perf_counter() - began < 2, name
+        assert time.process_time() - began < 2, name
 
 
 ODD = [
