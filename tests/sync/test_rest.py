@@ -104,6 +104,12 @@ def test_only_what_has_our_identifier_is_ours(ehr: Rest, found: list[Any], outco
         assert ehr.deliver(ready(), SEARCHED) == outcome
 
 
+def test_two_that_are_ours_on_different_pages_are_two(ehr: Rest, http: responses.RequestsMock) -> None:
+    http.get(BY_IDENTIFIER, json=bundle(THEIRS, link=[{"relation": "next", "url": f"{BASE}/Observation?page=2"}]))
+    http.get(f"{BASE}/Observation?page=2", json=bundle(THEIRS, {**THEIRS, "id": "o2"}))
+    assert ehr.deliver(ready(), SEARCHED) == Refused("Several there are this one: o1, o2")
+
+
 def test_a_search_that_was_not_understood_creates_nothing(ehr: Rest, http: responses.RequestsMock) -> None:
     others = [{**THEIRS, "identifier": [], "id": str(n)} for n in range(3)]
     http.get(BY_IDENTIFIER, json=bundle(*others, link=[{"relation": "next", "url": "https://elsewhere.test/steal"}]))

@@ -216,6 +216,7 @@ class Rest:
     def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
         """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things."""
         path: str | None = f"/{type_}?{query}"
+        mine: dict[str, dict[str, Any]] = {}
         for _ in range(MOST_PAGES):
             if path is None:
                 break
@@ -224,14 +225,14 @@ class Rest:
             if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
                 return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
             entries = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
-            mine = {str(one.get("id")): one for one in entries if one.get("resourceType") == type_ and ours(one)}  # some find a resource twice
+            mine |= {str(one.get("id")): one for one in entries if one.get("resourceType") == type_ and ours(one)}  # some find a resource twice
             if not mine and any(is_error(one) for one in entries):
                 return Refused("What a search finds there is not shown: it may be there already")
             link = next_link(found)
-            if mine or link is None:
+            if link is None:
                 return list(mine.values())
             path = within(self.base, path, link)
-        return Refused("What a search finds there is too much to look through: it may be there already")
+        return list(mine.values()) or Refused("What a search finds there is too much to look through: it may be there already")
 
     # --- update
 
