@@ -4,11 +4,13 @@ The places come first (their keys are below zero), then the patients. How far it
 publishes meanwhile owes to it already, so that nothing is left out and nothing is owed twice.
 """
 
-from sqlalchemy import Connection, func, select
+from collections.abc import Collection
+
+from sqlalchemy import Connection, exists, func, select
 
 from service.store.copies import lacking
 from service.store.outbox import CANCELLED, PARKED, SENDING, UNSUPPORTED, WAITING
-from service.store.sql import run
+from service.store.sql import chunks, run
 from service.store.tables import delivery, entity, resource
 
 START = -(2**62)  # before every key
@@ -49,6 +51,16 @@ def not_owed(connection: Connection, name: str, key: int, level: int, types: fro
     whose = r.patient == key if key > 0 else r.num == -key
     query = lacking(name, whose, level, types).where(func.coalesce(newest, "").not_in(SEEN_TO))
     return list(connection.scalars(query))
+
+
+def never_owed(connection: Connection, name: str, wanted: Collection[int], level: int, types: frozenset[str] | None) -> dict[int, int]:
+    """Those of these resources that this level sees and that the target was never owed: resource -> key of its stream."""
+    found: dict[int, int] = {}
+    r, d = resource.c, delivery.c
+    for some in chunks(sorted(wanted)):
+        query = lacking(name, r.num.in_(some), level, types).add_columns(r.patient).where(~exists().where(d.target == name, d.resource == r.num))
+        found |= {num: -num if patient is None else patient for num, patient in connection.execute(query)}
+    return found
 
 
 def progress(connection: Connection, at: int) -> tuple[int, int]:

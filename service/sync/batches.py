@@ -1,12 +1,13 @@
 """A batch of one stream: what it is owed now and how that stands at the EHR, what came of each, and all of that settled at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
 from mappings.references import ids_in
 from service.renderings import text_of, uuid_of
-from service.store import conflicts, copies, deliveries, reading, streams, targets
+from service.store import catching, conflicts, copies, deliveries, outbox, reading, streams, targets
 from service.store.conflicts import Sides
 from service.store.copies import MERGED, VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
@@ -32,6 +33,7 @@ class Batch:
     numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
     held: dict[int, Copy]
     open: dict[int, str]  # resource -> state of a delivery that is not over
+    never: dict[int, int]  # what is referred to and was never owed, though the EHR may have it: resource -> key of its stream
     coming: set[int] = field(default_factory=set)  # resources that the Bundle creates which is being put together
     settled: list[Settled] = field(default_factory=list)
     contested: list[Sides] = field(default_factory=list)
@@ -66,7 +68,9 @@ def due(connection: Connection, lease: Lease, target: Target, level: int, *, by:
     about = {*numbers.values(), *(o.resource for o in owed)}
     held = copies.held(connection, target.id, about)
     states = streams.open_states(connection, target.id, about)
-    return Batch(level, found, deliver.in_order(owed), numbers, held, states, failures=target.failures)
+    unknown = {num for num in numbers.values() if num not in held and num not in states}
+    never = catching.never_owed(connection, target.id, unknown, level, target.types) if unknown else {}
+    return Batch(level, found, deliver.in_order(owed), numbers, held, states, never, failures=target.failures)
 
 
 def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
@@ -93,8 +97,8 @@ def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: st
     if num in batch.coming:
         return Standing(deliver.TOGETHER, num)
     comes = able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
-    is_open = comes and (batch.open.get(num) in (WAITING, SENDING, PARKED) or target.catching_up is not None)
-    return Standing(deliver.OWED if is_open else deliver.NEVER, num)
+    is_open = batch.open.get(num) in (WAITING, SENDING, PARKED) or target.catching_up is not None or num in batch.never
+    return Standing(deliver.OWED if comes and is_open else deliver.NEVER, num)
 
 
 def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
@@ -139,6 +143,7 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     streams.settle(tx, lease, batch.settled, now)
     copies.hold(tx, batch.holding, now)
     copies.wait_for(tx, target.id, batch.waiting)
+    _owe(tx, target.id, {wants: batch.never[wants] for wants in wanted if wants in batch.never}, now)
     conflicts.moot(tx, target.id, sorted(held), now)
     for sides in batch.contested:
         conflicts.note(tx, target.id, sides, now)
@@ -147,3 +152,10 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     deliveries.look_again(tx, target.id, batch.gone, now)
     if batch.snoozed_until or batch.failed or (batch.recovered and target.failures):
         targets.fared(tx, target.id, snoozed_until=batch.snoozed_until, failed=batch.failed, recovered=batch.recovered)
+
+
+def _owe(tx: Connection, name: str, keys: Mapping[int, int], now: int) -> None:
+    """Owes what was never owed and is referred to: an EHR that wants only changes is told what they make no sense without."""
+    if keys:
+        made = outbox.touch(tx, name, keys.values(), now)
+        outbox.owe(tx, name, {resource: made[key] for resource, key in keys.items()}, now, reason="What refers to it is owed")

@@ -60,6 +60,22 @@ def test_an_ehr_that_wants_only_changes_is_owed_nothing_that_was_there(clinic: H
     assert work() == 0 and ehr.writes == []
 
 
+def test_an_ehr_that_wants_only_changes_is_owed_what_they_make_no_sense_without(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
+    people(clinic, "ann", "ben")
+    put(clinic, "dosing-encounters", dosing("before"))
+    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
+    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    put(clinic, "dosing-encounters", dosing("after", start="2026-03-09T09:30:00+00:00", end="2026-03-09T13:10:00+00:00"))
+    for _ in range(3):
+        work()
+    assert len(ehr.of("Patient")) == len(ehr.of("Encounter")) == 1, "the visit and whose it is, and nothing of before or of anybody else"
+    assert set(states(clinic)) <= {"delivered", "superseded", "unsupported"}
+    put(clinic, "dosing-encounters", dosing("again", "ben"))
+    for _ in range(3):
+        work()
+    assert len(ehr.of("Patient")) == len(ehr.of("Encounter")) == 2 and set(states(clinic)) <= {"delivered", "superseded", "unsupported"}
+
+
 def test_how_far_it_is_caught_up_with_is_shown(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
     people(clinic, *(f"p{n}" for n in range(STREAMS + 3)))
     connect("late", ehr.base, 1, caught_up=False)
