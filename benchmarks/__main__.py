@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measures, syncing
-from benchmarks.deployment import databases, deployed, fill
+from benchmarks.deployment import Deployment, databases, deployed, fill
 
 TARGETS = {
     "encounters/s": (700, "more"), "ratio": (0.6, "more"), "by patient/s": (800, "more"), "page of 50 by date/s": (400, "more"),
@@ -24,36 +24,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="10,000 resources in place of 100,000")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--only", choices=["serving", "syncing"], help="only what is served, or only what workers do")
     parser.add_argument("--json", type=Path, help="write the figures there")
     given = parser.parse_args()
     large_size = 10_000 if given.quick else 100_000
-    found = {"mapping": measures.mapping(), "sandbox": syncing.taken()}
+    serving, delivering = given.only != "syncing", given.only != "serving"
+    found = ({"mapping": measures.mapping()} if serving else {}) | ({"sandbox": syncing.taken()} if delivering else {})
     kinds = tuple(given.database or ("sqlite", "postgresql"))
     with databases(kinds) as urls:
         for kind in kinds:
-            found |= _on(kind, urls[kind], large_size)
+            found |= _on(kind, urls[kind], large_size, serving=serving, delivering=delivering)
     missed = _show(found)
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
     raise SystemExit(1 if missed else 0)
 
 
-def _on(kind: str, urls: list[str], large_size: int) -> dict[str, measures.Figures]:
+def _on(kind: str, urls: list[str], large_size: int, *, serving: bool, delivering: bool) -> dict[str, measures.Figures]:
     found: dict[str, measures.Figures] = {}
     with deployed("small", urls[0]) as small, deployed("large", urls[1]) as large:
         console.print(f"{kind}: storing 1,000 and {large_size:,} resources ...")
         first = [fill(small.service, 1_000), fill(large.service, large_size)]
-        found[f"{kind}, start and memory"] = measures.process(small)
-        found[f"{kind}, reads"] = measures.reads(large)
-        found[f"{kind}, publishes"] = measures.publishes(large, first[1])
-        found[f"{kind}, publish cost"] = measures.publish_cost(small, large, (first[0], first[1] + 150))
-        found[f"{kind}, searches at {small.count():,}"] = measures.searches(small)  # by now with whole pages of encounters
-        found[f"{kind}, searches at {large.count():,}"] = measures.searches(large)
-        found[f"{kind}, deliveries"] = syncing.deliveries(small, "one", workers=1, visits=300)
-        found[f"{kind}, deliveries of four workers"] = syncing.deliveries(small, "four", workers=4, visits=600)
-        found[f"{kind}, backlog"] = syncing.backlog(large)
+        if serving:
+            found |= _serving(kind, small, large, first)
+        if delivering:
+            found[f"{kind}, deliveries"] = syncing.deliveries(small, "one", workers=1, visits=300)
+            found[f"{kind}, deliveries of four workers"] = syncing.deliveries(small, "four", workers=4, visits=600)
+            found[f"{kind}, backlog"] = syncing.backlog(large)
         found[f"{kind}, memory after all"] = {"web worker MB": max(large.memory())}
     return found
+
+
+def _serving(kind: str, small: Deployment, large: Deployment, first: list[int]) -> dict[str, measures.Figures]:
+    return {
+        f"{kind}, start and memory": measures.process(small),
+        f"{kind}, reads": measures.reads(large),
+        f"{kind}, publishes": measures.publishes(large, first[1]),
+        f"{kind}, publish cost": measures.publish_cost(small, large, (first[0], first[1] + 150)),
+        f"{kind}, searches at {small.count():,}": measures.searches(small),  # by now with whole pages of encounters
+        f"{kind}, searches at {large.count():,}": measures.searches(large),
+    }
 
 
 def _show(found: dict[str, measures.Figures]) -> int:
