@@ -27,6 +27,15 @@ def span(text: str) -> Span:
     return start, start + precision if start < LAST - timedelta(days=1) else LAST
 
 
+def second(text: Any) -> str | None:
+    """The second in which a moment is, in UTC; None for what is longer than a second, is compared otherwise than by equality, or is no moment."""
+    try:
+        start, end = span(text)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return start.astimezone(UTC).isoformat(timespec="seconds") if end - start <= timedelta(seconds=1) else None
+
+
 def _next_year(start: datetime) -> datetime:
     return LAST if start.year == LAST.year else start.replace(year=start.year + 1, month=1)
 

@@ -1,4 +1,4 @@
-"""What one EHR holds: every version of every resource, in memory, found by id, by identifier and by who refers to whom.
+"""What one EHR holds: every version of every resource, in memory, found by id, by identifier, by who refers to whom and by when it was recorded.
 
 Whoever checks before it writes (is it there yet? is this still the version?) holds `lock` from the check to the write.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import RLock
 
-from sandbox import fhir_json
+from sandbox import dates, fhir_json
 from sandbox.elements import Fhir, Walk, at
 from sandbox.references import local
 
@@ -54,6 +54,7 @@ class Records:
             self._histories: dict[str, dict[str, list[Version]]] = defaultdict(dict)
             self._identifiers: dict[tuple[str, str], set[str]] = defaultdict(set)
             self._referrers: dict[tuple[str, str], set[str]] = defaultdict(set)
+            self._recorded: dict[tuple[str, str], set[str]] = defaultdict(set)
             self._sequence, self._updated = 0, ""
 
     def history(self, kind: str, resource_id: str) -> list[Version]:
@@ -93,6 +94,10 @@ class Records:
     def referring(self, kind: str, name: str) -> set[str]:
         """Ids of the resources of a type that refer to `Type/id` from anywhere in them."""
         return self._referrers.get((kind, name), set())
+
+    def recorded(self, kind: str, second: str) -> set[str]:
+        """Ids of the resources of a type that were recorded within a second, as `dates.second` names it."""
+        return self._recorded.get((kind, second), set())
 
     def referrers(self, name: str) -> list[str]:
         """Everything that refers to `Type/id`, itself apart."""
@@ -163,7 +168,8 @@ class Records:
     def _index(self, version: Version, resource: Fhir, *, add: bool) -> None:
         identifiers = {value for path in ("identifier.value", "masterIdentifier.value") for value in at(resource, path) if isinstance(value, str)}
         targets = {name for _, element in Walk(resource).references if (name := local(element["reference"])) is not None}
-        for index, keys in ((self._identifiers, identifiers), (self._referrers, targets)):
+        recorded = {second for value in at(resource, "recorded") if (second := dates.second(value)) is not None}
+        for index, keys in ((self._identifiers, identifiers), (self._referrers, targets), (self._recorded, recorded)):
             for key in keys:
                 if add:
                     index[version.type, key].add(version.id)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from sandbox.criteria import Criterion, criterion
+from sandbox.dates import second
 from sandbox.outcome import Issue, Refused
 from sandbox.paging import PAGE, page_size
 from sandbox.personas.persona import Persona
@@ -113,7 +114,7 @@ def _holds(criteria: list[Criterion], resource: Any) -> bool:
 
 
 def _candidates(records: Records, search: Search) -> list[Version]:
-    """The few that can be meant by an id, an identifier or a reference, else all of the type."""
+    """The few that can be meant by an id, an identifier, a reference or the second of a record, else all of the type."""
     narrowed = [ids for one in search.criteria if (ids := _indexed(records, search.kind, one)) is not None]
     if not narrowed:
         return records.all_of(search.kind)
@@ -127,6 +128,8 @@ def _indexed(records: Records, kind: str, one: Criterion) -> set[str] | None:
         return set(one.keys)
     if one.parameter.name == "identifier":
         return set().union(*(records.with_identifier(kind, value) for value in one.keys)) if all(one.keys) else None
+    if one.parameter.paths == ("recorded",) and all(seconds := [second(value) for value in one.keys]):
+        return set().union(*(records.recorded(kind, str(at)) for at in seconds))
     if one.parameter.kind == "reference" and all(local(name) for name in one.keys):
         return set().union(*(records.referring(kind, name) for name in one.keys))
     return None

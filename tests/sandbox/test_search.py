@@ -109,6 +109,19 @@ class TestDates:
         assert plain.found("Observation", subject=about, date=asked) == ({created["id"]} if is_found else set())
 
     @pytest.mark.parametrize(
+        ("asked", "is_found"),
+        [
+            ("2026-03-02T13:10:00Z", True), ("2026-03-02T14:10:00+01:00", True), ("2026-03-02T13:10Z", True), ("2026-03-02", True), ("2026-03-02T13:10:01Z", False),
+            ("2026-03-02T13:10:00.5Z", False), ("ne2026-03-02T13:10:00Z", False), ("2026-03-02T13:10:01Z,2026-03-02T13:10:00Z", True), ("2026-03-02T13:10:01Z,2026", True),
+        ],
+    )  # fmt: skip
+    def test_what_was_recorded_is_found_by_its_second(self, plain: Client, about: str, asked: str, is_found: bool) -> None:
+        created = plain.create({**least("Provenance", about), "recorded": "2026-03-02T13:10:00Z"})
+        assert (created["id"] in plain.found("Provenance", recorded=asked)) == is_found
+        changed = plain.update({**created, "recorded": "2026-03-05T13:10:00Z"})
+        assert changed["id"] in plain.found("Provenance", recorded="2026-03-05T13:10:00Z") - plain.found("Provenance", recorded="2026-03-02T13:10:00Z")
+
+    @pytest.mark.parametrize(
         ("asked", "is_found"), [("ge2026-03-02", True), ("2026-03-02", False), ("lt2026-03-02", False), ("lt2026-03-03", True), ("gt2030", True)]
     )
     def test_a_period_that_has_not_ended_goes_on(self, plain: Client, about: str, asked: str, is_found: bool) -> None:
