@@ -87,7 +87,8 @@ audit: $(DEV_ENV)/ready ## Look for known vulnerabilities of what is locked, as 
 demo: $(DEV_ENV)/ready ## Check `make run` as a stranger runs it: in a fresh checkout, twice, and ended by Ctrl-C
 	$(PYTEST) -n 0 -s tests/whole/test_make_run.py
 
-checks: lint types imports drift test-postgres test-faults fuzz validate examples audit demo ## Everything that must hold beside the tests
+checks: export PATHWAY_FHIR_TEST_DELIVERIES ?= 4000
+checks: lint types imports drift test-postgres test-faults test-storm fuzz validate examples audit demo ## Everything that must hold beside the tests
 
 check: test checks ## Everything that must hold
 

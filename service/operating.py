@@ -13,7 +13,7 @@ from mappings.search import PARAMETERS
 from service import attempts, connecting, disclosing
 from service.disclosing import Reader
 from service.errors import Conflict, NotFound, Unprocessable
-from service.renderings import instant, text_of
+from service.renderings import instant, text_of, uuid_of
 from service.security.scopes import lacking
 from service.store import access, alarms, catching, copies, cursors, deliveries, outbox, targets
 from service.store.access import Access
@@ -254,7 +254,7 @@ def linked(tenant: Tenant, connection: Connection, name: str, reference: str) ->
     if type_ not in LINKED or not key:
         raise Unprocessable(problems=[("/resource", "should be Patient/ID, Practitioner/ID or Organization/ID")])
     kind, role = LINKED[type_]
-    uuid = bytes.fromhex(tenant.ids().id(kind, key, role).replace("-", ""))
+    uuid = uuid_of(tenant.ids().id(kind, key, role))
     num = numbers(connection, [uuid]).get(uuid)
     if num is None:
         raise NotFound(f"There is no {kind} {key}")

@@ -14,7 +14,6 @@ from service.store.sql import insert_many, run
 from service.store.tables import alarm
 
 PARKED_THERE, STUCK, FAILING, KEEPS_OUT = "parked", "stuck", "failing", "keeps out"
-REASONS = (PARKED_THERE, STUCK, FAILING, KEEPS_OUT)
 FAILURES = 5  # in a row: the breaker opens
 KEPT_OUT = 3  # times in a row: a key that is new to an EHR takes a while to be known there
 SECOND = 1_000_000
