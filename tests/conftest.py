@@ -53,7 +53,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with our schema and nothing in it, to be copied."""
     path = tmp_path_factory.mktemp("made") / "pathway.db"
     _make(f"sqlite:///{path}")
@@ -76,7 +76,7 @@ def _make(url: str) -> None:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database with nothing in it: every test that asks for one runs on SQLite and, with `-m postgres`, on PostgreSQL."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("made"), tmp_path / "pathway.db")
+        shutil.copy(request.getfixturevalue("sqlite_made"), tmp_path / "pathway.db")
         yield f"sqlite:///{tmp_path}/pathway.db"
         return
     with postgres.database(request.getfixturevalue("postgres_url"), like=request.getfixturevalue("postgres_made")) as url:

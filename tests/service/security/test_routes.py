@@ -8,7 +8,7 @@ from tests.conftest import Http
 
 PUBLIC = {
     "/oauth/token", "/.well-known/jwks.json", "/health/live", "/health/ready", "/metrics", "/openapi.yaml", "/docs", "/docs/<name>", "/fhir/r4/metadata",
-    "/fhir/r4/.well-known/smart-configuration",
+    "/fhir/r4/.well-known/smart-configuration", "/notifications/<name>",  # the last is for EHRs, which say who they are by a header of its own
 }  # fmt: skip
 
 
