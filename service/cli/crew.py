@@ -4,19 +4,16 @@ import gc
 import os
 import secrets
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from service.sync.worker import named
+
 LIVES = 1.0  # a process that dies sooner (seconds) is replaced only then: what kills it may kill the next one
-
-
-def named(own: str, pid: int | None = None) -> str:
-    """The name of a process, as a worker has it: where it runs, its id, and what makes it nobody else's."""
-    return f"{socket.gethostname()[:40]}-{pid or os.getpid()}-{own}"
+ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Crew:
@@ -33,7 +30,7 @@ class Crew:
 
     def run(self) -> int:
         """Returns 0 once all are done or have ended as they were told."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDS:
             signal.signal(number, self._tell)
         gc.collect()
         gc.freeze()  # what is here stays shared
@@ -47,8 +44,7 @@ class Crew:
                 continue
             self._lost(pid, code)
             time.sleep(max(0.0, began + LIVES - time.monotonic()))
-            if not self._told:
-                self._fork(name)
+            self._fork(name)
         return 0
 
     def _tell(self, *_: Any) -> None:
@@ -57,17 +53,20 @@ class Crew:
             os.kill(pid, signal.SIGTERM)
 
     def _fork(self, before: str | None = None) -> None:
-        ours, own = os.getpid(), secrets.token_hex(3)
-        pid = os.fork()
-        if pid == 0:
-            self._become(ours, named(own), before)
-        self._began[pid] = time.monotonic(), named(own, pid)
-        if self._told:  # told between the two
-            os.kill(pid, signal.SIGTERM)
+        """Nothing once it is told, which it is before or after and never between: each process is told, and none does what this one does then."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+        if not self._told:
+            ours, own = os.getpid(), secrets.token_hex(3)
+            pid = os.fork()
+            if pid == 0:
+                self._become(ours, named(own), before)
+            self._began[pid] = time.monotonic(), named(own, pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
 
     def _become(self, parent: int, name: str, before: str | None) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all of a terminal's processes; the first one tells
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         threading.Thread(target=_ends_with, args=(parent,), name="parent", daemon=True).start()
         sys.exit(self._work(name, before))
 

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import click
@@ -19,7 +18,7 @@ from gunicorn.app.base import BaseApplication
 
 from sandbox import __main__ as sandboxes
 from service import logs
-from service.cli.crew import Crew, named
+from service.cli.crew import Crew
 from service.config import Settings, load
 from service.sync.worker import Worker
 from service.wiring import wire
@@ -133,7 +132,7 @@ def work(until_idle: bool, threads: int | None, processes: int) -> None:
     settings = load()
     logs.set_up(settings)
     if processes == 1:
-        sys.exit(_work(settings, threads, named(token_hex(3)), None, until_idle=until_idle))
+        sys.exit(_work(settings, threads, None, None, until_idle=until_idle))
     log = structlog.get_logger()
     crew = Crew(
         processes, lambda name, before: _work(settings, threads, name, before, until_idle=until_idle),
@@ -142,7 +141,7 @@ def work(until_idle: bool, threads: int | None, processes: int) -> None:
     sys.exit(crew.run())
 
 
-def _work(settings: Settings, threads: int | None, name: str, before: str | None, *, until_idle: bool) -> int:
+def _work(settings: Settings, threads: int | None, name: str | None, before: str | None, *, until_idle: bool) -> int:
     service = wire(settings)
     worker = Worker(service, threads=threads, name=name, before=before)
     for number in (signal.SIGTERM, signal.SIGINT):

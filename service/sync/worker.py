@@ -5,7 +5,9 @@ what it is sending, settles it and gives its streams back; one that is killed lo
 renew its leases, because the database is not there or it was itself stopped for a while, sends nothing more under them.
 """
 
+import os
 import random
+import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +41,11 @@ UNREACHED = 15 * 1_000_000
 DAY = 86_400 * 1_000_000
 
 
+def named(own: str, pid: int | None = None) -> str:
+    """The name of a worker: where it runs, its process's id, and what makes it nobody else's."""
+    return f"{socket.gethostname()[:40]}-{pid or os.getpid()}-{own}"
+
+
 @dataclass
 class Held:
     """A lease, and until when (on this machine's own clock) nobody else can have it."""
@@ -54,7 +61,7 @@ class Worker:
     """Its name is nobody else's. `before` is the name of one that is known to be dead: what that one had is given back at once."""
 
     def __init__(self, service: Service, *, threads: int | None = None, name: str | None = None, before: str | None = None):
-        self.service, self.id, self._before = service, name or token_hex(8), before
+        self.service, self.id, self._before = service, name or named(token_hex(3)), before
         self._threads = threads or service.settings.worker_threads
         self._lease_seconds = service.settings.lease_seconds
         self._stop, self._ended = threading.Event(), threading.Event()
