@@ -136,10 +136,9 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
         entries: list[Entry] = []
         later: list[Owed] = []
         for n, owed in enumerate(left):
-            needs, behind = deliver.needed(owed), {one.uuid for one in later}
             ready = _ready(stream, batch, owed)
             entry = None if owed.delivery in alone else _entry(stream, ready)
-            if needs & behind or (owed.body is None and later) or (entry is None and needs & {one.ready.owed.uuid for one in entries}):
+            if (entries or later) and _follows(owed, entry, entries, later):
                 later.append(owed)
             elif entry is not None:
                 entries.append(entry)
@@ -157,6 +156,12 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
         elif entries:
             yield _together(stream, batch, entries, alone)
         left = [one.ready.owed for one in entries if len(entries) > 1 and one.ready.owed.delivery in alone] + later
+
+
+def _follows(owed: Owed, entry: Entry | None, entries: list[Entry], later: list[Owed]) -> bool:
+    """Whether it goes after a Bundle: it needs what does so itself, or goes singly and needs something of the Bundle."""
+    behind = {one.uuid for one in later} | ({one.ready.owed.uuid for one in entries} if entry is None else set())
+    return not behind.isdisjoint(deliver.needed(owed)) or (owed.body is None and bool(later))
 
 
 def _entry(stream: Stream, ready: Ready | Match | Outcome) -> Entry | None:
