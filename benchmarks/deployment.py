@@ -63,8 +63,17 @@ class Deployment:
 
     def memory(self) -> list[int]:
         """Resident memory of the web workers, in MB."""
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False).stdout.split()
-        return [int(line.split()[1]) // 1024 for pid in children for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+        return [int(one) for one in resident(self.process.pid)]
+
+
+def resident(pid: int) -> list[float]:
+    """Resident memory of the processes below one, or of itself where it has none, in MB. One that ends meanwhile has none."""
+    below = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    found: list[float] = []
+    for one in below or [str(pid)]:
+        with suppress(OSError):
+            found += [int(line.split()[1]) / 1024 for line in Path(f"/proc/{one}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return found
 
 
 def _text(h: str) -> str:

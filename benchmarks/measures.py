@@ -49,10 +49,14 @@ def bare_route(like: Deployment) -> Iterator[int]:
         process.wait(30)
 
 
+def single(on: Deployment) -> list[bytes]:
+    """Requests for single resources."""
+    return [request("GET", f"/fhir/r4/Observation/{one}", on.token) for one in on.ids("Observation")]
+
+
 def reads(on: Deployment, rounds: int = 15, seconds: float = 1.5) -> Figures:
     """Reads of single resources against the bare route, turn by turn; the ratio is the median of the turns'."""
-    paths = [f"/fhir/r4/Observation/{one}" for one in on.ids("Observation")]
-    asked = [request("GET", path, on.token) for path in paths]
+    asked = single(on)
     ours, theirs = [], []
     with bare_route(on) as port:
         load(port, asked, seconds=1), load(on.port, asked, seconds=1)

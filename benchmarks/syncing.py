@@ -9,20 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from functools import partial
 
 import requests
 
-from benchmarks.deployment import ROOT, Deployment, next_doses
+from benchmarks.deployment import ROOT, Deployment, next_doses, resident
 from benchmarks.load import load, request
-from benchmarks.measures import Figures
+from benchmarks.measures import Figures, single
 from mappings.disclosure import Level
 from sandbox.process import started
 from service import operating
 from service.store import catching, outbox, streams
 from service.store.clock import micros
 from service.store.targets import Target
-from service.sync.catching_up import catch_up
+from service.sync.catching_up import catch_up_with_all
 
 PRIVATE = {"create_people": True, "private": True}
 
@@ -40,6 +40,12 @@ def _pause(on: Deployment, name: str) -> None:
     on.service.database.write(lambda tx: operating.pause(tx, name, paused=True))
 
 
+def _push(on: Deployment, first: int, visits: int) -> None:
+    headers = {"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}
+    for n, body in next_doses(on.service, first, visits):
+        requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30, headers=headers).raise_for_status()
+
+
 # --- deliveries
 
 
@@ -50,10 +56,8 @@ def deliveries(on: Deployment, name: str, *, workers: int, visits: int) -> Figur
     """
     with started(("plain",)) as origin:
         _add(on, name, f"{origin}/fhir/r4", in_flight=4 * workers, from_now=True)
-        headers = {"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}
         first = on.count() * 10  # whose patients nobody else has
-        for n, body in next_doses(on.service, first - first % 6, visits):
-            requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30, headers=headers).raise_for_status()
+        _push(on, first - first % 6, visits)
         owed = _count(on, name, "waiting")
         began = time.monotonic()
         command = [sys.executable, "-m", "service.cli.run", "work", "--until-idle", f"--processes={workers}"]
@@ -97,13 +101,7 @@ def _memory_at(on: Deployment, process: subprocess.Popen[bytes], name: str, deli
 
 
 def _memory(pid: int) -> float:
-    """Resident memory of a process or the largest below it, in MB."""
-    below = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    found = [0.0]
-    for one in below or [str(pid)]:
-        with suppress(OSError):
-            found += [int(line.split()[1]) / 1024 for line in Path(f"/proc/{one}/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return max(found)
+    return max(resident(pid), default=0.0)
 
 
 # --- a backlog
@@ -141,17 +139,17 @@ def _leasing(on: Deployment, times: int = 400) -> tuple[float, float]:
     for _ in range(times):
         now = _now(on)
         began = time.perf_counter()
-        leases = on.service.database.write(lambda tx, now=now: streams.lease(tx, "bench", now, now + 4_000_000, 1))  # type: ignore[misc]
+        leases = on.service.database.write(partial(streams.lease, worker="bench", now=now, until=now + 4_000_000, limit=1))
         took.append((time.perf_counter() - began) * 1000)
         for one in leases:
-            on.service.database.write(lambda tx, one=one, now=now: streams.release(tx, one, now))  # type: ignore[misc]
+            on.service.database.write(partial(streams.release, one=one, now=now))
     took.sort()
     return took[times // 2], took[times * 95 // 100]
 
 
 def _reading(on: Deployment, seconds: float = 3) -> Callable[[], tuple[float, float]]:
     """(reads a second, p95 in ms) of single resources."""
-    asked = [request("GET", f"/fhir/r4/Observation/{one}", on.token) for one in on.ids("Observation")]
+    asked = single(on)
 
     def measured() -> tuple[float, float]:
         found = load(on.port, asked, seconds=seconds)
@@ -169,9 +167,7 @@ def backlog(on: Deployment, rounds: int = 3) -> Figures:
     reading = _reading(on)
     with _hanging() as url:
         _add(on, "few", url, from_now=True)
-        for n, body in next_doses(on.service, 900_000, 6):
-            requests.put(f"{on.url}/api/v1/dosing-encounters/dose-{n}", data=body, timeout=30,
-                         headers={"Authorization": f"Bearer {on.token}", "Content-Type": "application/json"}).raise_for_status()  # fmt: skip
+        _push(on, 900_000, 6)
         lease_before = _leasing(on)
         with _worker(on):
             before = [reading() for _ in range(rounds)]
@@ -185,8 +181,7 @@ def backlog(on: Deployment, rounds: int = 3) -> Figures:
             took = time.monotonic() - began
         for name in ("hanging", "waiting"):
             _add(on, name, url)
-            while on.service.database.write(lambda tx, name=name: catching.position(tx, name)) is not None:  # type: ignore[misc]
-                on.service.database.write(lambda tx, name=name: catch_up(tx, name, _now(on)))  # type: ignore[misc]
+        catch_up_with_all(on.service, lambda: False)
         owed = sum(_count(on, name, "waiting") for name in ("paused", "hanging", "waiting"))
         lease_after = _leasing(on)
         with _worker(on):

@@ -10,10 +10,9 @@ import requests
 from sandbox.personas import PERSONAS
 from sandbox.process import started
 from service import operating
-from service.store import catching
 from service.store.clock import micros
 from service.store.targets import Target
-from service.sync.catching_up import catch_up
+from service.sync.catching_up import catch_up_with_all
 from service.sync.worker import Worker
 from service.wiring import Service
 from tests.conftest import Http
@@ -139,8 +138,8 @@ def connect(service: Service) -> Connect:
     ) -> None:
         found = Target(name, url, "4.0.1", level, organisation, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
         service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
-        while caught_up and service.database.write(lambda tx: catching.position(tx, name)) is not None:
-            service.database.write(lambda tx: catch_up(tx, name, micros(service.tenant.now())))
+        if caught_up:
+            catch_up_with_all(service, lambda: False)
 
     return connect
 
