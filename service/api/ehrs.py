@@ -86,7 +86,7 @@ def pull_now(call: Call) -> Answer:
     require_operator(call.who)
     asked = dict(call.request.args.items())
     types = asked["type"].split(",") if "type" in asked else []
-    problems = [(name, "is not offered here") for name in sorted(set(asked) - {"type"})]
+    problems = given.unoffered(asked, ("type",))
     problems += [("type", f"{one[:64]} is no type that is ever sent") for one in types if one not in PARAMETERS]
     if problems:
         raise Malformed("The query cannot be carried out", problems)

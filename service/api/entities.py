@@ -14,6 +14,7 @@ from mappings.kind import Kind
 from mappings.schema import Refused, load
 from service.api import envelope
 from service.api.envelope import JSON, allow, kind_of
+from service.api.given import unoffered
 from service.errors import Conflict, Malformed, NotFound, Problems, Stale, Unprocessable
 from service.exchange import Act, Prepared, erase, locked, prepare, publish
 from service.pages import Place, seal, unseal
@@ -93,7 +94,7 @@ def listed(call: Call) -> Answer:
 
 def _asked(call: Call) -> tuple[dict[str, str], int, int]:
     given = dict(call.request.args.items())
-    problems = [(name, "is not offered here") for name in sorted(set(given) - set(PAGE))]
+    problems = unoffered(given, PAGE)
     limit, since = call.service.settings.page_size, 0
     if "limit" in given:
         asked, most = whole(given["limit"], 1, call.service.settings.page_limit), call.service.settings.page_limit

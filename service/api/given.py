@@ -16,11 +16,16 @@ Problems = list[tuple[str, str]]
 
 def problems(call: Call, asked: Mapping[str, str], offered: Sequence[str]) -> Problems:
     """What is wrong with the names of a query, and with where its page begins and ends."""
-    found = [(name, "is not offered here") for name in sorted(set(asked) - {*offered, *PLACE})]
+    found = unoffered(asked, (*offered, *PLACE))
     for name, most in (("limit", call.service.settings.page_limit), ("before", MOST_NUMBERED)):
         if name in asked and whole(asked[name], 1, most) is None:
             found.append((name, f"should be from 1 to {most}"))
     return found
+
+
+def unoffered(asked: Mapping[str, str], offered: Sequence[str]) -> Problems:
+    """The names of a query that are not known."""
+    return [(name, "is not offered here") for name in sorted(set(asked) - set(offered))]
 
 
 def states(asked: Mapping[str, str], known: Sequence[str]) -> tuple[tuple[str, ...], Problems]:
