@@ -9,7 +9,7 @@ from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 VANISHED = b"vanished"
-MERGED = b"merged "
+MERGED, RESTORED = b"merged ", b"restored"
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Copy:
     """A resource as a target holds it. `remote_id` is None while it is not there.
 
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
-    `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet.
+    `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
+    and is RESTORED while nobody knows what was sent and seen between a backup and its restore.
     """
 
     target: str
@@ -33,6 +34,11 @@ class Copy:
     def as_document(self) -> bool:
         """Whether it is there as a document, under an id that begins with the document's type."""
         return self.remote_id is not None and "/" in self.remote_id
+
+    @property
+    def restored(self) -> bool:
+        """Whether it is as a restore left it: what the EHR seems to have changed may be what we sent and no longer know of."""
+        return self.seen_hash == RESTORED
 
     @property
     def vanished(self) -> bool:

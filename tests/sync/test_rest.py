@@ -1,6 +1,7 @@
 """FHIR REST as it is spoken to an EHR: created once, updated by version, and looked at before anything is done twice."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import responses
 from responses import matchers
 
 from mappings.parts import system_of
-from service.store.copies import Copy
+from service.store.copies import RESTORED, Copy
 from service.sync.deliver import Abilities, Owed, Ready, digest
 from service.sync.door import Always, Door
 from service.sync.outcomes import Delivered, Refused, Retry, Unsure
@@ -193,6 +194,18 @@ def test_a_copy_of_which_nothing_is_known_after_a_restore_is_looked_at_before_it
     http.get(f"{BASE}/Observation/o1", json={**THEIRS, "status": "preliminary"}, headers={"ETag": 'W/"7"'})
     http.put(f"{BASE}/Observation/o1", status=200, headers={"ETag": 'W/"8"'}, match=[matchers.header_matcher({"If-Match": 'W/"7"'})])
     assert ehr.deliver(ready(remote=copy(remote_version=None, sent_hash=b"")), NEITHER) == Delivered("o1", 'W/"8"', 200)
+
+
+def test_where_both_differ_from_what_a_restore_brought_back_ours_is_sent_and_what_they_alone_changed_stays(ehr: Rest, http: responses.RequestsMock) -> None:
+    """What they seem to have changed may be what we sent after the backup, and the clinic's software sends again all that it has."""
+    theirs = {**THEIRS, "status": "amended", "method": {"text": "theirs"}}
+    http.get(f"{BASE}/Observation/o1", json=theirs, headers={"ETag": 'W/"7"'})
+    http.put(f"{BASE}/Observation/o1", status=200, headers={"ETag": 'W/"8"'}, match=[
+        matchers.header_matcher({"If-Match": 'W/"7"'}),
+        matchers.json_params_matcher({**BODY, "method": {"text": "theirs"}, "note": THEIRS["note"], "id": "o1"}),
+    ])  # fmt: skip
+    mine = replace(ready(remote=copy(remote_version=None, sent_hash=b"", seen_hash=RESTORED)), earlier=lambda: [{**BODY, "status": "preliminary"}])
+    assert ehr.deliver(mine, NEITHER) == Delivered("o1", 'W/"8"', 200, merged=True)
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 410])

@@ -190,7 +190,7 @@ class Rest:
         if base is None:
             return None
         found = merge(base, ready.body, theirs, ready.known)
-        if found.conflicts:
+        if found.conflicts and not (remote is not None and remote.restored):
             return Contested(found.conflicts, dict(base), ready.body, theirs, version)
         if same(theirs, found.body):
             return Delivered(remote_id, version, 200, theirs, merged=True)
