@@ -23,6 +23,7 @@ from service.store.cursors import Cursor
 from service.store.deliveries import Delivery
 from service.store.reading import numbers, stream_keys
 from service.store.reconciliation import reports
+from service.store.sql import lock_name
 from service.store.tables import FOREVER
 from service.store.targets import Target
 from service.tenant import Tenant
@@ -219,15 +220,18 @@ def pull_now(tx: Connection, name: str, types: Sequence[str], now: int) -> None:
 LINKED = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "practitioner"), "Organization": ("clinic", "clinic")}
 
 
-def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: str) -> None:
+def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: str, *, same_person: bool = False) -> None:
     """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann.
 
     What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that.
-    Raises NotFound and Unprocessable.
+    Raises NotFound, and Unprocessable, also for what is another patient's there unless both are said to be the same person.
     """
     if problems := wrong_link(remote_id):
         raise Unprocessable(problems=problems)
     num = linked(tenant, tx, name, reference)
+    lock_name(tx, f"link {name} {remote_id}")
+    if not same_person and any(type_ == "Patient" and held.resource != num for held, type_, *_ in copies.there(tx, name, [remote_id])):
+        raise Unprocessable(problems=[("/remoteId", "is another patient of ours there: link that one to its own first, or say that both are the same person")])
     now = micros(tenant.now())
     copies.lock(tx, name, [num])
     [key] = stream_keys(tx, [num]).values()

@@ -106,7 +106,8 @@ def _pulls(call: Call) -> Answer:
 def link(call: Call) -> Answer:
     """PUT /api/v1/ehrs/{name}/links/{type}/{id}: a person or place of ours is one that the EHR has already"""
     require_operator(call.who)
-    remote_id = given.body(call, ("remoteId",), lambda body: operating.wrong_link(body.get("remoteId")))["remoteId"]
+    told = given.body(call, ("remoteId", "samePerson"), _wrong_link)
+    remote_id, same_person = told["remoteId"], bool(told.get("samePerson"))
     name, type_, key = (call.args[one] for one in ("name", "type", "id"))
 
     if type_ not in operating.LINKED:
@@ -115,10 +116,15 @@ def link(call: Call) -> Answer:
     def work(tx: Connection) -> None:
         kind, _ = operating.LINKED[type_]
         envelope.look_at(call, tx, entities.get(tx, kind, key), f"{kind} {key[:64]}")
-        operating.link(call.service.tenant, tx, name, f"{type_}/{key}", remote_id)
+        operating.link(call.service.tenant, tx, name, f"{type_}/{key}", remote_id, same_person=same_person)
 
     _done(call, "link", work, f"{type_}/{key} is {remote_id}")
     return Answer(200, encode({"ehr": name, "type": type_, "id": key, "remoteId": remote_id}), JSON)
+
+
+def _wrong_link(body: Mapping[str, Any]) -> given.Problems:
+    same = body.get("samePerson", False)
+    return [*operating.wrong_link(body.get("remoteId")), *([] if isinstance(same, bool) else [("/samePerson", "should be true or false")])]
 
 
 def _done(call: Call, action: str, work: Callable[[Connection], None], detail: str = "") -> None:

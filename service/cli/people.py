@@ -58,13 +58,14 @@ def _rows(said: str, found: list[Candidate] | Outcome) -> list[dict[str, object]
 @click.argument("name")
 @click.argument("resource")
 @click.argument("remote_id")
-def link(name: str, resource: str, remote_id: str) -> None:
+@click.option("--same-person", is_flag=True, help="Two patients of ours are this one there: they are the same person.")
+def link(name: str, resource: str, remote_id: str, same_person: bool) -> None:
     """Link a person or place to what the EHR has of it. RESOURCE is Patient/ID, Practitioner/ID or Organization/ID with the clinic's own key.
 
     Where it was linked to another before, all that the EHR holds of the patient is sent again, now naming this one.
     """
     with wired() as service:
-        service.database.write(lambda tx: operating.link(service.tenant, tx, name, resource, remote_id))
+        service.database.write(lambda tx: operating.link(service.tenant, tx, name, resource, remote_id, same_person=same_person))
     show.done(f"{resource} is {remote_id} at {name}.", ehr=name, resource=resource, remoteId=remote_id)
 
 

@@ -125,7 +125,9 @@ def _pulls() -> dict[str, Schema]:
         "Pulls": record("What is to be pulled, and how often.", {"types": listed(ref("FhirType"), "The types whose changes come in; none for nothing.")}, {
             "every": number("Seconds from one pull to the next.", minimum=least, maximum=most, default=EVERY),
         }),
-        "Link": record("Who or what it is at the EHR.", {"remoteId": remote}),
+        "Link": record("Who or what it is at the EHR.", {"remoteId": remote}, {
+            "samePerson": {"type": "boolean", "description": "Two patients of ours may be this one there: they are the same person.", "default": False},
+        }),
         "Linked": record("A person or place of ours that is one of the EHR's own.", {
             "ehr": text("The EHR's name."), "type": {"type": "string", "enum": list(LINKED)}, "id": text("The clinic's own key of it."), "remoteId": remote,
         }),

@@ -41,13 +41,17 @@ class Matched:
 
 @dataclass(frozen=True)
 class Retry:
-    """Not now. `kind` names the policy; `retry_after` is the header as it came, and means the whole target."""
+    """Not now. `kind` names the policy; `retry_after` is the header as it came, and means the whole target.
+
+    `unsure` says that it may have been done all the same, and is looked for before it is sent again.
+    """
 
     kind: str
     words: str
     status: int | None = None
     retry_after: str | None = None
     snoozes: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True)

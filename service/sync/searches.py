@@ -1,12 +1,13 @@
 """How what may be at an EHR already is looked for there, and by what of it it is known again. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from service.sync.deliver import Abilities, our_identifier
+from service.sync.deliver import Abilities, Ready, our_identifier
 from service.sync.matching import identifiers
-from service.sync.outcomes import objects
+from service.sync.outcomes import Outcome, Retry, objects
 
 CONDITION, IDENTIFIER, UNCHANGING, NOTHING = "condition", "identifier", "unchanging", "nothing"
 
@@ -29,6 +30,14 @@ def once(body: Mapping[str, Any], able: Abilities, *, careful: bool) -> str:
     if type_ in OTHERWISE and able.searches(type_, OTHERWISE[type_][0]) and (careful or identifier is not None):
         return UNCHANGING
     return NOTHING
+
+
+def doubted(outcome: Outcome, ready: Ready, able: Abilities) -> Outcome:
+    """What came of a send; unsure where an EHR that failed may have made what nothing keeps it from making twice, and can be asked for it."""
+    if not isinstance(outcome, Retry) or (outcome.status or 0) < 500 or ready.remote is not None or ready.owed.body is None:
+        return outcome
+    blind, asking = (once(ready.body, able, careful=careful) for careful in (False, True))
+    return replace(outcome, unsure=True) if blind == NOTHING != asking else outcome
 
 
 def condition(identifier: Mapping[str, str]) -> str:

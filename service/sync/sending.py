@@ -20,7 +20,7 @@ from service.store.copies import Copy
 from service.store.streams import Lease, LeaseLost, Settled
 from service.store.tables import FOREVER
 from service.store.targets import Target
-from service.sync import batches, deliver, documents, transactions
+from service.sync import batches, deliver, documents, searches, transactions
 from service.sync.batches import Batch, Came
 from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
@@ -202,8 +202,9 @@ def _together(stream: Stream, batch: Batch, entries: list[Entry], alone: dict[in
             alone[owed.delivery] = own
             continue
         batch.sent += 1
-        batches.keep(batch, stream.target, owed, transactions.landed(entry.ready, known), one.outcome)
-        came.append(Came(owed, one.outcome, began, own))
+        outcome = searches.doubted(one.outcome, entry.ready, stream.able)
+        batches.keep(batch, stream.target, owed, transactions.landed(entry.ready, known), outcome)
+        came.append(Came(owed, outcome, began, own))
     return came
 
 
@@ -265,7 +266,8 @@ def _sent(stream: Stream, batch: Batch, ready: Ready) -> Outcome:
     if _is_held(ready):
         return Held()
     batch.sent += 1
-    return stream.ehr.deliver(replace(ready, earlier=lambda: _earlier(stream, ready)), stream.able)
+    outcome = stream.ehr.deliver(replace(ready, earlier=lambda: _earlier(stream, ready)), stream.able)
+    return searches.doubted(outcome, ready, stream.able)
 
 
 def _is_held(ready: Ready) -> bool:

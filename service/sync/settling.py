@@ -50,10 +50,10 @@ def settled(owed: Owed, outcome: Outcome, began: int, now: int, rng: random.Rand
             return become(CANCELLED)
         case Waits():
             return become(WAITING, unsure=owed.unsure)
-        case Retry(snoozes=True):
-            return become(WAITING, next_at=now, unsure=owed.unsure)
-        case Retry(kind=kind):
-            return again(kind)
+        case Retry(snoozes=True, unsure=unsure):
+            return become(WAITING, next_at=now, unsure=unsure or owed.unsure)
+        case Retry(kind=kind, unsure=unsure):
+            return again(kind, unsure=unsure)
         case Unsure():
             return again("unsure", unsure=True)
 

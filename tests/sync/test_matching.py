@@ -7,6 +7,7 @@ import pytest
 
 from mappings.codes import NHS_NUMBER, ODS_ORGANISATION, REGISTRATION_BODY
 from service import operating
+from service.errors import Unprocessable
 from service.sync.matching import agreement, candidate, comes_near, told
 from service.wiring import Service
 from tests.conftest import Http
@@ -122,6 +123,22 @@ def test_a_link_to_another_sends_again_what_named_the_first(known: Http, ehr: Sm
     service.database.write(lambda tx: operating.link(service.tenant, tx, "their", "Patient/ann", "e2"))
     work()
     assert [one["subject"]["reference"] for one in ehr.of("Encounter")] == ["Patient/e2"] and len(ehr.of("Encounter")) == 1
+
+
+def test_two_patients_are_not_linked_to_one_record_by_a_slip(known: Http, ehr: Small, work: Work, service: Service) -> None:
+    ehr.kept["Patient/e1"] = theirs()
+    work()
+    put(known, "patients", patient("bob", nhsNumber="9434765919"))
+
+    def link(*, same_person: bool) -> None:
+        service.database.write(lambda tx: operating.link(service.tenant, tx, "their", "Patient/bob", "e1", same_person=same_person))
+
+    with pytest.raises(Unprocessable) as refused:
+        link(same_person=False)
+    assert [path for path, _ in refused.value.problems] == ["/remoteId"] and "ann" not in str(refused.value.problems)
+    link(same_person=True)
+    work()
+    assert {one["remoteId"] for one in deliveries(known, type="Patient", state="delivered")} == {"e1"}
 
 
 def test_an_unknown_practitioner_holds_up_nothing_but_is_shown(known: Http, ehr: Small, work: Work) -> None:

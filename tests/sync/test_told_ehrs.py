@@ -143,6 +143,16 @@ def test_nobody_is_linked_by_who_may_not_see_all_of_the_patient(clinic: Http, pa
     assert reader(3, "system/*.cruds").put("/api/v1/ehrs/one/links/Patient/ann", {"remoteId": parked}).status == 403
 
 
+def test_another_patients_record_is_linked_only_as_the_same_person(clinic: Http, parked: str, work: Work) -> None:
+    put(clinic, "patients", patient("bob"))
+    link = "/api/v1/ehrs/one/links/Patient"
+    assert clinic.put(f"{link}/ann", {"remoteId": parked, "samePerson": False}).status == 200
+    refused = clinic.put(f"{link}/bob", {"remoteId": parked})
+    assert (refused.status, [path for path, _ in refused.problems]) == (422, ["/remoteId"])
+    assert clinic.put(f"{link}/bob", {"remoteId": parked, "samePerson": "yes"}).problems == [("/samePerson", "should be true or false")]
+    assert clinic.put(f"{link}/bob", {"remoteId": parked, "samePerson": True}).status == 200
+
+
 def test_what_cannot_be_a_link_is_refused(clinic: Http, parked: str) -> None:
     link = "/api/v1/ehrs/one/links"
     assert clinic.put(f"{link}/Patient/ann", {"remoteId": "Patient/7", "shoe": 39}).problems == [

@@ -82,6 +82,22 @@ def test_a_second_one_that_the_ehr_let_happen_is_found_by_reconciling(plain: Htt
     assert set(twice.remote_ids) == {ours["id"], name.partition("/")[2]}
 
 
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_has_no_condition_is_looked_for_where_the_ehr_failed(
+    visit: Http, connect: Connect, sandbox: Sandbox, work: Work, clock: Clock, status: int, together: bool
+) -> None:
+    """A Provenance has no identifier to create it on: an EHR that answers a failure and made it all the same holds one, and not two."""
+    connect("plain", sandbox.url("plain"), transactions=together)
+    where = {"path": "/fhir/r4"} if together else {"type": "Provenance"}
+    sandbox.fault("plain", "status", status=status, after=True, method="POST", times=2, **where)
+    for _ in range(6):
+        work()
+        clock.forward(seconds=130)
+    ours = [text for one in deliveries(visit, type="Provenance") for text in [one["resource"]["id"]]]
+    assert at_rest(visit) and sandbox.counts("plain")["Provenance"] == len(set(ours))
+
+
 def test_nothing_is_sent_in_a_bundle_of_several(plain: Http, sandbox: Sandbox, work: Work) -> None:
     """F5: a batch is 200 whatever became of its entries; so what is sent is sent alone, and its own status is what counts."""
     chart(plain, 90)
