@@ -107,6 +107,3 @@ def revoke(id: str) -> None:
     if not gone:
         raise show.Failure(f"There is no client {id}, or it was revoked before", show.NOT_FOUND)
     show.done(f"Client {id} is revoked.", client=id)
-
-
-COMMANDS = (client,)

@@ -61,6 +61,3 @@ def settle(numbers: tuple[int, ...], keep: str) -> None:
             for path, problem in problems:
                 click.echo(f"{number} stands there and is not taken here: {path} {problem}", err=True)
     show.done(f"{len(numbers)} settled: {keep} kept.", numbers=list(numbers), keep=keep)
-
-
-COMMANDS = (conflicts,)

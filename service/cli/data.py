@@ -117,7 +117,3 @@ def verify() -> None:
     if broken:
         raise show.Failure(f"{len(broken)} of {count} rows do not hold; the first is {broken[0]}", show.FAILED)
     show.done(f"All {count} sealed rows hold.", rows=count)
-
-
-COMMANDS = (migrate, backup, restore, map_, audit)
-

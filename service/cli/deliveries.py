@@ -169,6 +169,3 @@ def _filter(service: Service, connection: Connection, *, limit: int, **given: An
     number = named.patient(connection, given["patient"]).num if given["patient"] is not None else None
     owed_before = now(service) - given["older_than"] if given["older_than"] is not None else None
     return Filter(given["ehr"], given["states"], given["type_"], number, None, given["reason"], limit=limit, owed_before=owed_before)
-
-
-COMMANDS = (deliveries,)

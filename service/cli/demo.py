@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 import requests
@@ -240,6 +239,3 @@ def _clients(made: Demo) -> None:
         for command in commands:
             console.print(f"  {command}", soft_wrap=True)
     console.print(f"\nLogs are in {made.directory}. Ctrl-C stops everything.", soft_wrap=True)
-
-
-COMMANDS: tuple[Any, ...] = (demo,)

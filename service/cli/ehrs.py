@@ -167,6 +167,3 @@ def _pause(name: str, *, paused: bool) -> None:
     with wired() as service:
         service.database.write(lambda tx: operating.pause(tx, name, paused=paused))
     show.done(f"EHR {name} is {'paused' if paused else 'resumed'}.", ehr=name)
-
-
-COMMANDS = (ehr,)

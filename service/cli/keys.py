@@ -99,6 +99,3 @@ def retire(kid: str) -> None:
 
         ended = service.database.write(work)
     show.done(f"Key {ended.kid} is retired.", keys=[ended.kid])
-
-
-COMMANDS: tuple[click.Command, ...] = ()  # they are of the group `ehr`

@@ -2,17 +2,35 @@
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from service.cli import clients, conflicts, data, deliveries, demo, ehrs, keys, people, planned, pulls, reconcile, running
 from service.cli.show import FAILED, NOT_FOUND, REFUSED, WRONG_USE, Failure
 from service.config import WrongSetting
 from service.errors import NotFound, ServiceError, as_service_error
 
+COMMANDS = {  # the module that has a command, and those that add to it; a command loads its own alone
+    "serve": ("serving",), "work": ("working",), "sandbox": ("sandbox",), "demo": ("demo",), "migrate": ("data",), "backup": ("data",), "restore": ("data",),
+    "map": ("data",), "audit": ("data",), "client": ("clients",), "ehr": ("ehrs", "people", "keys", "planned"), "deliveries": ("deliveries", "planned"),
+    "pull": ("pulls",), "conflicts": ("conflicts",), "reconcile": ("reconcile",),
+}  # fmt: skip
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class Commands(click.Group):
+    """The commands, each loaded when it is asked for."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        modules = [import_module(f"service.cli.{module}") for module in COMMANDS.get(name, ())]
+        found = [one for one in vars(modules[0]).values() if isinstance(one, click.Command) and one.name == name] if modules else []
+        return found[0] if found else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--json", is_flag=True, help="JSON, a line each, even on a terminal.")
 @click.version_option(package_name="pathway-fhir", prog_name="pathway-fhir")
 def commands(json: bool) -> None:
@@ -21,11 +39,6 @@ def commands(json: bool) -> None:
     Settings come from the environment (PATHWAY_FHIR_...), as docs/operating.md lists them. Exit codes: 0 done, 1 failed,
     2 wrong use or a wrong setting, 3 not found, 4 refused, 5 not all is well (reconcile).
     """
-
-
-for group in (running, demo, data, ehrs, deliveries, clients, people, keys, reconcile, conflicts, pulls, planned):
-    for command in group.COMMANDS:
-        commands.add_command(command)
 
 
 def main(args: list[str] | None = None) -> Any:

@@ -76,6 +76,3 @@ def catch_up(name: str) -> None:
     with wired() as service:
         service.database.write(lambda tx: operating.catch_up(tx, name))
     show.done(f"EHR {name} is caught up with from the start.", ehr=name)
-
-
-COMMANDS: tuple[click.Command, ...] = ()  # they are of the group `ehr`

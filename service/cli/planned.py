@@ -61,6 +61,3 @@ def _able(service: Service, target: Target) -> Abilities:
         raise show.Failure(f"{target.base_url}/metadata cannot be read: {error}") from None
     finally:
         line.close()
-
-
-COMMANDS: tuple[click.Command, ...] = ()  # they are of the groups `deliveries` and `ehr`

@@ -75,6 +75,3 @@ def endpoint(ehr: str) -> None:
 def _done(one: pulling.Pull) -> dict[str, Any]:
     counts = {"taken": one.taken, "same": one.same, "contested": one.contested, "unfit": one.unfit, "vanished": one.vanished}
     return {"ehr": one.target.id, "type": one.cursor.type, **counts, "held": "; ".join(one.problems)}
-
-
-COMMANDS = (pull,)

@@ -174,6 +174,3 @@ def _told(of: Reconciling, format_: str, accept: tuple[str, ...]) -> None:
 
 def _listed(counts: dict[str, int] | Counter[str]) -> str:
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-
-
-COMMANDS = (reconcile,)

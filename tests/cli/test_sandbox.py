@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sandbox.faults import KINDS
 from sandbox.personas import PERSONAS
-from service.cli.running import sandbox
+from service.cli.sandbox import sandbox
 
 ROOT = Path(__file__).parent.parent.parent
 

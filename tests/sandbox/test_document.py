@@ -35,7 +35,8 @@ def test_every_command_of_the_guide_is_one() -> None:
     shown = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("pathway-fhir ")]
     assert len(shown) >= 8
     for words in shown:
-        command: click.Command = commands
+        command: click.Command | None = commands
         while isinstance(command, click.Group):
-            command, words = command.commands[words[0]], words[1:]  # noqa: PLW2901
+            command, words = command.get_command(click.Context(command), words[0]), words[1:]  # noqa: PLW2901
+        assert command is not None, words
         command.make_context("shown", words).close()

@@ -117,7 +117,8 @@ def test_commands_of_the_operators_guides_are_ones_that_there_are(tmp_path: Path
     assert len(shown) >= least
     for line in shown:
         words = [word.replace("/backups/pathway-2026-04-01.db", "gp-public.json") for word in shlex.split(line, comments=True)[1:]]
-        command: click.Command = commands
+        command: click.Command | None = commands
         while isinstance(command, click.Group):
-            command, words = command.commands[words[0]], words[1:]
+            command, words = command.get_command(click.Context(command), words[0]), words[1:]
+        assert command is not None, words
         command.make_context(line, words).close()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from service.store import migrate
 from service.store.database import Database
@@ -39,3 +41,9 @@ def test_processes_that_start_together_make_it_once(bare_url: str) -> None:
         assert migrate.is_current(connection)
     for one in several:
         one.close()
+
+
+def test_the_newest_migration_is_the_one_that_alembic_would_end_with() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    assert migrate.newest() == ScriptDirectory.from_config(config).get_current_head()

@@ -1,4 +1,4 @@
-"""Processes: the web service, a worker, the sandbox EHR."""
+"""The web service, alone or with a worker beside it."""
 
 import gc
 import os
@@ -13,15 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 from gunicorn.app.base import BaseApplication
 
-from sandbox import __main__ as sandboxes
-from service import logs
-from service.cli.crew import Crew
 from service.config import Settings, load
-from service.sync.worker import Worker
-from service.wiring import wire
 
 
 class Web(BaseApplication):  # type: ignore[misc]
@@ -121,39 +115,3 @@ def _together(*commands: list[str]) -> int:
     for process in started:
         process.wait()
     return 0 if was_told else 1
-
-
-@click.command()
-@click.option("--until-idle", is_flag=True, help="End when nothing is due any more.")
-@click.option("--threads", type=click.IntRange(1, 64), help="Streams sent at the same time, by each process.")
-@click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Workers that run side by side; one that dies is replaced.")
-def work(until_idle: bool, threads: int | None, processes: int) -> None:
-    """Run a worker, or several, which send what EHRs are owed. Any number can run side by side."""
-    settings = load()
-    logs.set_up(settings)
-    if processes == 1:
-        sys.exit(_work(settings, threads, None, None, until_idle=until_idle))
-    log = structlog.get_logger()
-    crew = Crew(
-        processes, lambda name, before: _work(settings, threads, name, before, until_idle=until_idle),
-        lambda pid, code: log.error("worker_lost", pid=pid, code=code),
-    )  # fmt: skip
-    sys.exit(crew.run())
-
-
-def _work(settings: Settings, threads: int | None, name: str | None, before: str | None, *, until_idle: bool) -> int:
-    service = wire(settings)
-    worker = Worker(service, threads=threads, name=name, before=before)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    try:
-        worker.run(until_idle=until_idle)
-    finally:
-        service.close()
-    return 0
-
-
-sandbox = sandboxes.command(("plain", "epic"))
-
-COMMANDS = (serve, work, sandbox)
-
