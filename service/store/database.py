@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import IO, Any, TypeVar
 from weakref import WeakSet
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -41,6 +40,12 @@ def sqlite_driver() -> ModuleType:
         return pysqlite3  # type: ignore[no-any-return]
     except ImportError:
         return sqlite3
+
+
+def _postgres_driver() -> ModuleType:
+    import psycopg
+
+    return psycopg
 
 
 def safe_for_wal(version: tuple[int, ...]) -> bool:
@@ -74,7 +79,7 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._pool, self._engines, self._making, self._threads = pool, dict[int, Engine](), threading.Lock(), threading.local()
         self._glancing = WeakSet[_Kept]()
-        self._errors = (SQLAlchemyError, sqlite_driver().Error if self.sqlite else psycopg.Error)
+        self._errors = (SQLAlchemyError, (sqlite_driver() if self.sqlite else _postgres_driver()).Error)
         self._queue = WriteQueue(Path(f"{self.url.database}.lock")) if self.sqlite else None
 
     @property

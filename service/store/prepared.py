@@ -16,6 +16,8 @@ from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
+from service.store.columns import Blobs, Ints, Texts, Truths
+
 MOST = 100  # statements that are kept prepared: what a connection asks varies with its callers' searches
 
 
@@ -29,25 +31,6 @@ _SENT: dict[type, tuple[int, Callable[[Any], bytes | None]]] = {
     bool: (16, lambda value: b"\1" if value else b"\0"), bytes: (17, lambda value: value), int: (20, _int8), str: (25, str.encode),
     type(None): (0, lambda _value: None),
 }  # fmt: skip
-
-
-class Ints(tuple[int | None, ...]):
-    """A column of rows that are sent at once, as an array; None where a row has no value. So are the others."""
-
-
-class Texts(tuple[str | None, ...]):
-    pass
-
-
-class Blobs(tuple[bytes | None, ...]):
-    pass
-
-
-class Truths(tuple[bool | None, ...]):
-    pass
-
-
-COLUMNS: dict[type, type[tuple[Any, ...]]] = {int: Ints, str: Texts, bytes: Blobs, bool: Truths}
 
 
 def _array(kind: type) -> Callable[[Any], bytes]:

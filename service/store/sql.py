@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, text
 
-from service.store.prepared import COLUMNS, Prepared
+from service.store.columns import COLUMNS
 
 T = TypeVar("T")
 ROWS = 500
@@ -41,10 +41,16 @@ def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> lis
     if connection.dialect.name == "sqlite":
         found: list[Any] = driver.execute(sql.replace(":", "?"), tuple(parameters)).fetchall()
         return found
-    prepared: Prepared | None = connection.info.get("prepared")
-    if prepared is None:
-        prepared = connection.info["prepared"] = Prepared(driver)
-    return prepared.run(sql, parameters)
+    prepared = connection.info.get("prepared") or _prepared(connection, driver)
+    rows: list[Any] = prepared.run(sql, parameters)
+    return rows
+
+
+def _prepared(connection: Connection, driver: Any) -> Any:
+    from service.store.prepared import Prepared  # and with it psycopg, which is a tenth of the memory of a process that needs none of it
+
+    made = connection.info["prepared"] = Prepared(driver)
+    return made
 
 
 def lock_name(tx: Connection, name: str, *, shared: bool = False) -> None:
