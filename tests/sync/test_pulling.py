@@ -110,6 +110,19 @@ def test_what_an_ehr_adds_of_its_own_stays_there_and_survives_our_next_update(se
     assert (found["status"], found["contributor"]) == ("on-hold", [{"display": "Someone there"}])
 
 
+def test_what_an_ehr_adds_to_a_list_survives_every_update_of_ours(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+    url, body = one_of(sandbox, "CarePlan")
+    theirs = {"system": "https://ehr.test/plans", "value": "7"}
+    change_there(url, identifier=[*body["identifier"], theirs])
+    pulled(service, "CarePlan")
+    id_, entity = plan(synced)
+    for status in ("on-hold", "active", "completed"):
+        synced.put(f"/api/v1/integration-care-plans/{id_}", {**entity, "status": status})
+        work()
+        found = requests.get(url, timeout=10).json()
+        assert found["status"] == status and theirs in found["identifier"]
+
+
 def test_what_our_own_update_was_merged_into_still_comes_in(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
     """The EHR's change is met by our update before it is pulled: the update keeps it there, and the next pull brings it here."""
     url, _ = one_of(sandbox, "CarePlan")
