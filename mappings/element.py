@@ -47,6 +47,7 @@ class Reading:
     view: Level
     root: dict[str, Any] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    new: bool = False  # of an item that was not there before, so that what elsewhere follows from a field is what says it
 
     def refuse(self, path: str, problem: str) -> None:
         self.problems.append((path, problem))

@@ -142,8 +142,8 @@ class Kind:
                         (head if resource.head else rest).append(made)
         return head + rest
 
-    def from_fhir(self, resources: Iterable[Fhir], ids: Ids, view: Level) -> Any:
-        """What the resources of one entity, as seen at `view`, say of it; absent where they say nothing.
+    def from_fhir(self, resources: Iterable[Fhir], ids: Ids, view: Level, *, new: bool = False) -> Any:
+        """What the resources of one entity, as seen at `view`, say of it; absent where they say nothing. `new` is for an item that is not there yet.
 
         Raises MappingError with every problem by FHIRPath.
         """
@@ -159,7 +159,7 @@ class Kind:
                 problems.append((f"{type_}.id", f"is no resource of a {self.name} that we know"))
                 continue
             if of is None:
-                of = Reading(self.name, known.id, ids, view, {"id": known.id})
+                of = Reading(self.name, known.id, ids, view, {"id": known.id}, new=new)
             if of.key != known.id:
                 problems.append((f"{type_}.id", f"belongs to another {self.name}"))
                 continue
@@ -178,6 +178,10 @@ class Kind:
             found = {"id": item}
             items.append(found)
         return found
+
+    def shape(self, role: str) -> Resource | None:
+        """The resource in a role; None for a finding."""
+        return self._by_role.get(role)
 
     def read_only(self, sent: Fhir, given: Fhir, ids: Ids, view: Level) -> list[PROBLEM]:
         """What a sender changed in a resource that it was given and that is not its to change."""

@@ -1,13 +1,13 @@
 """The fragments of FHIR that every kind is written with: who it is about, when, extensions, readings, answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mappings import codes, model
 from mappings.code_table import OURS
-from mappings.datatypes import complex_extension, moment, part_of, quantity
+from mappings.datatypes import complex_extension, moment, moment_of, part_of, quantity
 from mappings.element import identifier_of, reference_of
-from mappings.shape import Derived, Element, Fhir, Reading, Refers, Tree, Writing, derived, getter, key
+from mappings.shape import Derived, Element, Fhir, Reading, Refers, Tree, Writing, derived, getter, key, putter
 
 SERVICE = "pathway-fhir"
 
@@ -77,13 +77,26 @@ def follows_table(path: str, table: Mapping[str, Any]) -> Derived:
 
 
 def follows_item(path: str, out: Any = None) -> Derived:
-    get = getter(path)
+    """What a field of the item says, said here again: read-only, but of a new item it says the field where it is a moment."""
+    return FollowsItem(path, out or _same, moment_of if out is iso else None)
 
-    def write(it: Any, of: Writing) -> Any:
-        value = get(it)
-        return None if value is None else out(value) if out else value
 
-    return derived(f"the item's `{model.json_path(path)}`", write)
+class FollowsItem(Derived):
+    def __init__(self, path: str, out: Callable[[Any], Any], back: Callable[[Any], Any] | None):
+        self.path, get = path, getter(path)
+        super().__init__(f"the item's `{model.json_path(path)}`", lambda it, _of: None if (value := get(it)) is None else out(value))
+        self._put, self._back = putter(path), back
+
+    def read(self, value: Any, at: str, into: dict[str, Any], of: Reading) -> None:
+        if of.new and self._back is not None:
+            try:
+                self._put(into, self._back(value))
+            except ValueError as problem:
+                of.refuse(at, str(problem))
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def iso(value: Any) -> str:

@@ -79,10 +79,10 @@ def accept(act: Act, heard: Heard, *, over: bool = False) -> Accepted:
     stored, _ = locked(act.tx, kind, key)
     if stored.erased:
         return Unfit((("", "was entered in error here"),))
-    ids, view = _ids(act, heard), Level(heard.view)
+    ids, view = ids_of(act, heard.said, heard.given), Level(heard.view)
     type_ = str(heard.given.get("resourceType"))
     try:
-        problems = [*_modified(heard.said, heard.given, type_), *kind.read_only(dict(heard.said), dict(heard.given), ids, view)]
+        problems = [*modified(heard.said, heard.given, type_), *kind.read_only(dict(heard.said), dict(heard.given), ids, view)]
         given, said = (_document(kind.from_fhir([dict(one)], ids, view)) for one in (heard.given, heard.said))
     except MappingError as refusal:
         return Unfit(tuple(refusal.problems))
@@ -107,21 +107,22 @@ def accept(act: Act, heard: Heard, *, over: bool = False) -> Accepted:
         return Unfit(tuple(refusal.problems))
 
 
-def _modified(said: Any, given: Any, path: str) -> Iterator[tuple[str, str]]:
+def modified(said: Any, given: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every element that may turn the meaning of the others round, and that we do not know (R4 2.4.1, 2.27.3)."""
     if isinstance(said, Mapping):
         for name, value in said.items():
             known = given.get(name) if isinstance(given, Mapping) else None
             if name in MODIFIERS and value != known:
                 yield f"{path}.{name}", "may change what all else means, and is not known here"
-            yield from _modified(value, known, f"{path}.{name}")
+            yield from modified(value, known, f"{path}.{name}")
     elif isinstance(said, list):
         for n, value in enumerate(said):
-            yield from _modified(value, given[n] if isinstance(given, list) and n < len(given) else None, f"{path}[{n}]")
+            yield from modified(value, given[n] if isinstance(given, list) and n < len(given) else None, f"{path}[{n}]")
 
 
-def _ids(act: Act, heard: Heard) -> Ids:
-    uuids = {uuid_of(one) for body in (heard.said, heard.given) for one in (str(body.get("id")), *ids_in(dict(body))) if UUID.fullmatch(one)}
+def ids_of(act: Act, *bodies: Fhir) -> Ids:
+    """What the ids in resources stand for, as far as they are ours."""
+    uuids = {uuid_of(one) for body in bodies for one in (str(body.get("id")), *ids_in(dict(body))) if UUID.fullmatch(one)}
     return act.tenant.ids((text_of(uuid), Key(kind, id, role, item)) for uuid, kind, id, role, item in resources.keys(act.tx, uuids=uuids))
 
 

@@ -10,17 +10,18 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mappings.element import keeps
+from mappings import KINDS, children
+from mappings.element import keeps, reference_of
 from mappings.parts import system_of
-from mappings.references import ids_in, local, rewritten
-from service.accepting import Accepted, Clash, Heard, Nothing, Taken, Unfit, accept
+from mappings.references import ids_in, local, references_in, rewritten
+from service.accepting import UUID, Accepted, Clash, Heard, Nothing, Taken, Unfit, accept
 from service.exchange import Act
-from service.renderings import text_of
+from service.renderings import text_of, uuid_of
 from service.store import audit, conflicts, copies, cursors, reading, resources
 from service.store.clock import micros
 from service.store.conflicts import Sides
 from service.store.copies import Copy
-from service.sync.merging import APART, agreed, merge
+from service.sync.merging import APART, First, agreed, merge
 from service.wire import read
 
 Json = dict[str, Any]
@@ -49,6 +50,8 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     """Takes what an EHR changed in a copy: nothing where we said nothing of it, at the EHR's level, that it could have changed."""
     tx, now, said = act.tx, micros(act.tenant.now()), translated(act.tx, held, news.body)
     bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
+    if held.made_there and bodies:
+        bodies[-1] = First(bodies[-1])
     given = agreed(bodies, said, {})
     if given is None:
         return Nothing()
@@ -56,7 +59,7 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     if every >= MOST_IN_AN_HOUR and this:
         outcome: Accepted = Unfit((("", f"is an echo loop: {every} changes came in within the hour, this one {this} times"),))
     else:
-        outcome = accept(act, Heard(held.resource, said, given, held.level))
+        outcome = accept(act, Heard(held.resource, said, _as_listed(held, act.tx, given, said, bodies[0]), held.level))
     _keep(act, held, news, Said(given, bodies[0], said), outcome)
     return outcome
 
@@ -88,18 +91,42 @@ def _differing(ours: Json, theirs: Json) -> tuple[str, ...]:
 
 
 def translated(connection: Connection, held: Copy, theirs: Json) -> Json:
-    """A resource of the EHR with our ids: its own, and of all that it refers to as far as we know it."""
-    there = copies.there(connection, held.target, ids_in(theirs))
+    """A resource of the EHR with our ids, its own and of all that it refers to as far as we know it; without what it lists of its own among ours."""
+    [(uuid, kind, _, role, _)] = resources.keys(connection, nums=[held.resource])
+    said, shape = in_our_ids(connection, held.target, theirs), KINDS[kind].shape(role)
+    return {**(said if shape is None else children.without_strangers(shape, said, _ours(connection, said))), "id": text_of(uuid)}
+
+
+def in_our_ids(connection: Connection, target: str, theirs: Json, base: str | None = None) -> Json:
+    """A resource of the EHR with our ids of all that it refers to, as far as we know it. A URL leads to the EHR's own where it is below `base`."""
+    there = copies.there(connection, target, ids_in(theirs))
     known = {f"{type_}/{copy.remote_id}": f"{type_}/{text_of(uuid)}" for copy, type_, uuid, _ in there}
-    [(uuid, *_)] = resources.keys(connection, nums=[held.resource])
-    return {**rewritten(theirs, lambda value: _in_our_ids(value, known)), "id": text_of(uuid)}
+    return {**rewritten(theirs, lambda value: _in_our_ids(value, known, base))}
 
 
-def _in_our_ids(value: Json, known: Mapping[str, str]) -> Json | None:
+def _ours(connection: Connection, said: Json) -> set[str]:
+    """The references (Type/id) in a resource with our ids that lead to what is ours."""
+    led = {reference: reference.rpartition("/")[2] for _, one, _ in references_in(said) if (reference := reference_of(one))}
+    uuids = {id_: uuid_of(id_) for id_ in led.values() if UUID.fullmatch(id_)}
+    known = reading.numbers(connection, uuids.values())
+    return {reference for reference, id_ in led.items() if uuids.get(id_) in known}
+
+
+def _as_listed(held: Copy, connection: Connection, given: Mapping[str, Any], said: Json, ours: Json) -> Json:
+    """What the EHR was given, with what it lists of ours just as we list it now: that is no change."""
+    [(_, kind, _, role, _)] = resources.keys(connection, nums=[held.resource])
+    shape = KINDS[kind].shape(role)
+    names = children.listing(shape) & said.keys() & ours.keys() if shape is not None else ()
+    agree = [name for name in names if isinstance(said[name], list) and keeps(said[name], ours[name]) and len(said[name]) == len(ours[name])]
+    return {**given, **{name: said[name] for name in agree}}
+
+
+def _in_our_ids(value: Json, known: Mapping[str, str], base: str | None) -> Json | None:
     """A reference with our id, whether it was by the EHR's or by our identifier; None for what is no reference."""
     said, identifier = value.get("reference"), value.get("identifier")
     if isinstance(said, str):
-        return {**value, "reference": known.get(local(said), said)}
+        elsewhere = base is not None and "://" in said and not said.startswith(f"{base.rstrip('/')}/")
+        return {**value, "reference": said if elsewhere else known.get(local(said), said)}
     if isinstance(identifier, dict) and value.keys() <= {"type", "identifier", "display"} and identifier.get("system") == system_of(str(value.get("type"))):
         rest = {name: one for name, one in value.items() if name not in ("type", "identifier")}
         return {"reference": f"{value['type']}/{identifier.get('value')}", **rest}

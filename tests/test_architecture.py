@@ -31,7 +31,7 @@ LAYERS = (
     ("sync.door", "sync.searches"),
     ("sync.transactions",),
     ("sync.targets", "incoming"),
-    ("contending", "notifications"),
+    ("adopting", "contending", "notifications"),
     ("api", "fhir", "console", "sync"),
     ("site",),
     ("app", "openapi"),

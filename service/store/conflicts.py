@@ -3,7 +3,7 @@
 `base` is what both last agreed on, `ours` and `theirs` what each says now; all three hold what the EHR may see of the resource.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
@@ -70,6 +70,28 @@ def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
     ))  # fmt: skip
 
 
+def tell(tx: Connection, target: str, sides: Sides, now: int) -> None:
+    """Keeps the problems of a resource that were never told of it, beside what is in conflict in it already."""
+    before = _of(tx, target, sides.resource)
+    told = {problem for one in before for problem in one.sides.problems}
+    fresh = tuple(problem for problem in sides.problems if problem not in told)
+    if fresh:
+        there = next((one.sides for one in before if one.state == OPEN), replace(sides, problems=()))
+        note(tx, target, replace(there, problems=(*there.problems, *fresh)), now)
+
+
+def untell(tx: Connection, target: str, resource: int, words: str, now: int) -> None:
+    """Takes back the problems of a resource that have these words; where nothing else is in conflict, that is over."""
+    for one in (one for one in _of(tx, target, resource) if one.state == OPEN):
+        left = tuple((path, problem) for path, problem in one.sides.problems if words not in problem)
+        if left == one.sides.problems:
+            continue
+        if left or one.sides.elements:
+            note(tx, target, replace(one.sides, problems=left), now)
+        else:
+            close(tx, one.num, MOOT, now)
+
+
 def close(tx: Connection, num: int, state: str, now: int) -> bool:
     """Says how a conflict was settled. Returns whether it was open until now."""
     c = conflict.c
@@ -99,6 +121,12 @@ def listed(connection: Connection, wanted: Filter = FOR_A_PERSON) -> list[Confli
 def one(connection: Connection, num: int) -> Conflict | None:
     row = connection.execute(_query().where(conflict.c.num == num)).one_or_none()
     return _conflict(row) if row is not None else None
+
+
+def _of(connection: Connection, target: str, resource: int) -> list[Conflict]:
+    """All that ever was about a resource."""
+    query = _query().where(conflict.c.target == target, conflict.c.resource == resource)
+    return [_conflict(row) for row in connection.execute(query)]
 
 
 def _query() -> Select[Any]:

@@ -9,6 +9,7 @@ from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 VANISHED = b"vanished"
+MADE_THERE = "made there"
 MERGED, RESTORED = b"merged ", b"restored"
 
 
@@ -16,6 +17,7 @@ MERGED, RESTORED = b"merged ", b"restored"
 class Copy:
     """A resource as a target holds it. `remote_id` is None while it is not there.
 
+    `version` is empty for what was linked, and MADE_THERE for what the EHR made as a part of ours and was not sent yet.
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
     `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
     and is RESTORED while nobody knows what was sent and seen between a backup and its restore.
@@ -39,6 +41,11 @@ class Copy:
     def restored(self) -> bool:
         """Whether it is as a restore left it: what the EHR seems to have changed may be what we sent and no longer know of."""
         return self.seen_hash == RESTORED
+
+    @property
+    def made_there(self) -> bool:
+        """Whether the EHR made it itself, and was never sent what we make of it."""
+        return self.version == MADE_THERE
 
     @property
     def vanished(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mappings.children import alike
 from mappings.element import keeps
 from mappings.parts import system_of
 from mappings.references import local, rewritten
@@ -17,6 +18,10 @@ from mappings.references import local, rewritten
 Json = dict[str, Any]
 APART = frozenset({"resourceType", "id", "meta", "text", "implicitRules"})
 OURS = re.compile(r"([A-Z][A-Za-z]+)/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+class First(dict[str, Any]):
+    """What we said first of a resource that the EHR made itself: of that it holds what it says itself."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,27 @@ def _with_what_is_new(mine: Any, before: Any, there: Any, other: Any) -> Any:
 
 
 def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> Mapping[str, Any] | None:
-    """Which of what we said before (the newest first) the EHR still holds, else the oldest; None where we never said anything."""
+    """Which of what we said before (the newest first) the EHR still holds, else the oldest; None where we never said anything.
+
+    Of what it made itself, the oldest is what we took from it.
+    """
     there = meant(dict(theirs), known)
     for one in earlier:
         if keeps(there, {name: value for name, value in meant(dict(one), known).items() if name not in APART}):
             return one
-    return earlier[-1] if earlier else None
+    last = earlier[-1] if earlier else None
+    if not isinstance(last, First):
+        return last
+    return {name: _of_theirs(value, theirs[name], known) for name, value in last.items() if name in theirs}
+
+
+def _of_theirs(ours: Any, theirs: Any, known: Mapping[str, Json]) -> Any:
+    """What we say without all that they do not: an element that they have, and of a list what they have too."""
+    if isinstance(ours, dict) and isinstance(theirs, dict) and "reference" not in ours:
+        return {name: _of_theirs(value, theirs[name], known) for name, value in ours.items() if name in theirs}
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return [one for one in ours if any(keeps(meant(other, known), meant(one, known)) for other in theirs)]
+    return theirs if alike(ours, theirs) else ours
 
 
 def meant(value: Any, known: Mapping[str, Json]) -> Any:

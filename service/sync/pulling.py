@@ -18,6 +18,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from service.accepting import Accepted, Clash, Nothing, Taken, Unfit
+from service.adopting import Child
 from service.exchange import Act
 from service.incoming import News, take
 from service.store import conflicts, copies, cursors, streams, targets
@@ -27,7 +28,7 @@ from service.store.copies import VANISHED, Copy
 from service.store.cursors import Cursor
 from service.store.outbox import SENDING
 from service.store.targets import Target
-from service.sync import ehrs
+from service.sync import ehrs, made_there
 from service.sync.access import Access, Accesses
 from service.sync.comparing import Gone, Theirs
 from service.sync.deliver import Abilities
@@ -59,7 +60,7 @@ class Pull:
     taken: int = 0
     same: int = 0
     contested: int = 0
-    unfit: int = 0
+    unfit: int = 0  # changes, and what the EHR made as a part of ours
     vanished: int = 0
     compared: bool = False
     problems: list[str] = field(default_factory=list)
@@ -135,8 +136,17 @@ class Pull:
 
     def _heard(self, page: Iterable[dict[str, Any]]) -> None:
         found = {str(one.get("id")): one for one in page}
-        for copy, at in self._held(found):
+        held = self._held(found)
+        for copy, at in held:
             self._one(copy, at, found[str(copy.remote_id)])
+        known = {str(copy.remote_id) for copy, _ in held}
+        for child in made_there.referring(self.service, self.target, [one for id_, one in found.items() if id_ not in known]):
+            self._adopt(child)
+
+    def _adopt(self, child: Child) -> None:
+        outcome = made_there.take(self.service, child)
+        if not isinstance(outcome, Nothing):
+            self._count(outcome)
 
     def _held(self, remote_ids: Iterable[str]) -> list[tuple[Copy, int]]:
         """Of these ids, those under which something of ours is, with when that was noted."""
@@ -149,7 +159,11 @@ class Pull:
             self.same += 1
         elif at > self.began:
             self.problems.append("What we sent meanwhile is looked at the next time")
+        elif (listed := made_there.listed(self.service, self.target, self.looking, held, theirs)) is None:
+            self.problems.append("What it lists is not read")
         else:
+            for child in listed:
+                self._adopt(child)
             self._count(self.service.database.write(lambda tx: self._take(tx, held, news)))
 
     def _take(self, tx: Connection, held: Copy, news: News) -> Accepted | None:

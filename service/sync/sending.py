@@ -24,6 +24,7 @@ from service.sync import batches, deliver, documents, searches, transactions
 from service.sync.batches import Batch, Came
 from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
+from service.sync.merging import First
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Refused, Unsure
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest
@@ -279,8 +280,10 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     if ready.as_document:
         return []  # documents are not merged
     since, level = (ready.remote.version, ready.remote.level) if ready.remote is not None else (None, ready.owed.level)
+    made_there = ready.remote is not None and ready.remote.made_there
     with stream.service.database.glance() as connection:
-        return [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, ready.owed.version)]
+        found = [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, "" if made_there else ready.owed.version)]
+    return [*found[:-1], First(found[-1])] if made_there and found else found
 
 
 def _settle(stream: Stream, batch: Batch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mappings.parts import system_of
-from service.sync.merging import agreed, merge
+from service.sync.merging import First, agreed, merge
 
 Json = dict[str, Any]
 UUID = "6fa0a4fe-7f0b-5d0b-8d3b-0c8c5b6d1111"
@@ -69,3 +69,15 @@ def test_what_was_agreed_last_is_the_newest_of_ours_that_they_still_hold() -> No
     assert agreed([second, first], {"status": "a"}, KNOWN) == first
     assert agreed([second, first], {"status": "z"}, KNOWN) == first
     assert agreed([], {"status": "z"}, KNOWN) is None
+
+
+def test_of_what_the_ehr_made_itself_what_both_say_is_agreed_and_ours_goes_beside_theirs() -> None:
+    ours = {"identifier": [{"value": "ours"}], "period": {"start": "2026-03-02T10:00:00+00:00", "end": "2026-03-03"}, "status": "a", "encounter": OURS}
+    theirs = {"identifier": [{"value": "7"}], "period": {"start": "2026-03-02T10:00:00Z"}, "status": "a", "encounter": THEIRS, "note": ["theirs"]}
+    base = agreed([First(ours)], theirs, KNOWN)
+    assert base == {"identifier": [], "period": {"start": "2026-03-02T10:00:00Z"}, "status": "a", "encounter": OURS}
+    both = {**ours, "identifier": [{"value": "ours"}, {"value": "7"}], "encounter": THEIRS, "note": ["theirs"]}
+    assert said(base, {**ours, "encounter": THEIRS}, theirs) == (both, ("note",), ())
+    assert said(base, {**ours, "status": "b", "encounter": THEIRS}, theirs) == ({**both, "status": "b"}, ("note",), ())
+    changed_there = agreed([First(ours)], {**theirs, "status": "c"}, KNOWN)
+    assert changed_there is not None and said(changed_there, {**ours, "encounter": THEIRS}, {**theirs, "status": "c"})[0]["status"] == "c"
