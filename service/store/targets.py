@@ -70,6 +70,11 @@ def get(connection: Connection, id: str) -> Target | None:
     return _target(rows[0]) if rows else None
 
 
+def named(connection: Connection, id: str) -> bool:
+    """Whether there is a target of this name, or was one before it was removed."""
+    return bool(run(connection, "SELECT 1 FROM target WHERE id = :", (id,)))
+
+
 def seen(connection: Connection, level: int) -> list[tuple[str, int]]:
     """(type, how many) of the resources that a level sees where no consent says otherwise."""
     sql = (
@@ -91,7 +96,7 @@ def add(tx: Connection, found: Target, now: int) -> None:
 def change(tx: Connection, id: str, **values: Any) -> None:
     """Sets columns of a target: `paused`, `snoozed_until`, `failures`, `capability` (a dict) and so on."""
     if isinstance(values.get("capability"), dict):
-        values["capability"] = json.dumps(values["capability"]).encode()
+        values["capability"] = json.dumps(values["capability"], default=str).encode()
     if isinstance(values.get("settings"), dict):
         values["settings"] = json.dumps(values["settings"])
     tx.execute(update(target).where(target.c.id == id).values(**values))

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -159,7 +160,7 @@ def given(reply: Reply, client_id: str, kid: str, now: int) -> Token:
 def good_for(expires_in: Any) -> float:
     """How many seconds a token is used for."""
     try:
-        seconds = float(expires_in) if isinstance(expires_in, int | float | str) and not isinstance(expires_in, bool) else 0.0
+        seconds = float(expires_in) if isinstance(expires_in, int | float | Decimal | str) and not isinstance(expires_in, bool) else 0.0
     except (ValueError, OverflowError):
         seconds = 0.0
     if math.isnan(seconds) or seconds <= 0:

@@ -12,7 +12,7 @@ from service.sync.comparing import Gone, Theirs, Unread
 from service.sync.door import within
 from service.sync.outcomes import NOT_THERE, Reply, Retry, issues, judged, next_link, objects
 from service.sync.retry import SECOND, snooze_until
-from service.sync.targets.rest import Rest, body_of
+from service.sync.targets.rest import Rest
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 from service.wiring import Service
 
@@ -74,7 +74,7 @@ class Looking:
         """What is there under an id, which may name another type that it is there as."""
         type_, remote_id = remote_id.split("/", 1) if "/" in remote_id else (type_, remote_id)
         reply = self.get(f"/{type_}/{remote_id}")
-        found = body_of(reply)
+        found = reply.json()
         if reply.status == 200 and found is not None and found.get("resourceType") == type_:
             return found
         return Gone() if reply.status in NOT_THERE else Unread(f"A read is answered with {reply.status} and no {type_}")
@@ -96,7 +96,7 @@ class Looking:
                 problems.append(f"{type_}: more than {MOST_PAGES} pages were found")
                 return
             reply = self.get(path)
-            found = body_of(reply)
+            found = reply.json()
             if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
                 problems.append(f"{type_}: a search is answered with {reply.status}{'' if reply.status >= 400 else ' and no Bundle'}")
                 return

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
@@ -124,9 +125,9 @@ class Reply:
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
     def json(self) -> dict[str, Any] | None:
-        """The body where it is a JSON object; EHRs answer with empty bodies and with text/html too."""
+        """The body where it is a JSON object, its numbers as they were written; EHRs answer with empty bodies and with text/html too."""
         try:
-            found = json.loads(self.body)
+            found = json.loads(self.body, parse_float=Decimal)
         except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from mappings.element import keeps
@@ -137,7 +136,7 @@ class Rest:
     def _post(self, ready: Ready, conditions: Mapping[str, str] | None = None) -> Outcome:
         """Creates. An EHR that knows a request again may say 409 with what it made of it then (HealthLake): that is what was there already."""
         reply = self._door.call("POST", f"/{ready.owed.type}", ready.body, conditions, ready.owed.delivery)
-        there, mine = (body_of(reply) or {}) if reply.status == 409 else {}, searches.source(ready.body)
+        there, mine = (reply.json() or {}) if reply.status == 409 else {}, searches.source(ready.body)
         if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and searches.source(there) == mine:
             return self._existing(ready, there["id"])
         return judged(reply, updating=False)
@@ -200,7 +199,7 @@ class Rest:
     def _read(self, type_: str, remote_id: str) -> tuple[dict[str, Any] | Outcome, str | None]:
         """What the EHR holds under an id, and its version; or what kept us from reading it."""
         reply = self._door.call("GET", f"/{type_}/{remote_id}", headers={"Cache-Control": "no-cache"})
-        found = body_of(reply)
+        found = reply.json()
         if reply.status == 200 and found is not None and found.get("resourceType") == type_:
             return found, version_of(reply)
         return judged(reply, updating=True) if reply.status >= 400 else Refused(f"It is there as {remote_id} and cannot be read", reply.status), None
@@ -221,7 +220,7 @@ class Rest:
             if path is None:
                 break
             reply = self._door.call("GET", path, headers={"Cache-Control": "no-cache", "Prefer": "handling=strict"})
-            found = body_of(reply)
+            found = reply.json()
             if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
                 return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
             entries = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
@@ -280,14 +279,6 @@ def _vanished(outcome: Outcome, remote_id: str) -> Outcome:
     if isinstance(outcome, Refused) and outcome.status in NOT_THERE:
         return Refused(f"It was there as {remote_id} and is no more: a replay creates it anew", outcome.status)
     return outcome
-
-
-def body_of(reply: Reply) -> dict[str, Any] | None:
-    try:
-        found = json.loads(reply.body, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
