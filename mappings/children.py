@@ -19,6 +19,7 @@ from mappings.leaves import Fixed, same_code
 from mappings.parts import FollowsItem, Subject
 
 CODE = "code"  # FHIR's own name for what a resource is about
+VISIT = ("encounter", "context")
 APART = frozenset({"resourceType", "id", "meta", "text", "identifier", "display", "unit"})
 
 
@@ -34,7 +35,7 @@ def types_of(kind: Kind) -> frozenset[str]:
 
 def _listed() -> Iterator[tuple[str, str, str]]:
     for kind in KINDS.values():
-        for shape in kind.resources:
+        for shape in (one for one in kind.resources if one.type != "Provenance"):  # it is about everything and has nothing
             yield from ((shape.type, element, type_) for element in listing(shape) for type_ in types_of(kind))
 
 
@@ -60,6 +61,13 @@ def path_of(shape: Resource, field: str) -> str | None:
     lines = {model.json_path(line.field.removeprefix(f"{shape.over}.")): line.path for line in shape.tree.lines()}
     again = {model.json_path(child.path): f"{shape.type}.{name}" for name, child in shape.tree.children.items() if isinstance(child, FollowsItem)}
     return {**again, **lines}.get(field.replace("/", "."))
+
+
+def astray(ours: Fhir, theirs: Fhir) -> Iterator[PROBLEM]:
+    """Where a resource does not say at which visit it was, and what it is of the record is of one."""
+    for name in VISIT:
+        if name in ours and name not in theirs:
+            yield f"{ours['resourceType']}.{name}", "does not refer to the visit that it would be of"
 
 
 def contradictions(ours: Any, theirs: Any, path: str) -> Iterator[PROBLEM]:

@@ -163,7 +163,7 @@ def _otherwise(of: Record, shape: Resource, entity: Any, mine: Json, items: Any)
     if ours is None:
         yield shape.type, f"yields no {shape.type} here"
         return
-    found = list(children.contradictions(ours, mine, shape.type))
+    found = [*children.astray(ours, mine), *children.contradictions(ours, mine, shape.type)]
     yield from found
     both = merge(agreed([First(ours)], mine, {}) or {}, ours, mine, {})
     try:

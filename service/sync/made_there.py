@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mappings.children import LISTED, TYPES
+from mappings.children import LISTED, TYPES, VISIT
 from mappings.references import WHOSE, references_in
 from service.accepting import Accepted, Taken, Unfit
 from service.adopting import Child, adopt, is_ours
@@ -31,7 +31,6 @@ Json = dict[str, Any]
 LED = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^/]+)?")
 TOLD = re.compile(r"\(in ([A-Za-z]+/[A-Za-z0-9.-]{1,64}), made at the EHR\)$")
 MOST_TOLD = 1000
-FIRST = ("encounter", "context")  # what something was done at says more of where it belongs than all else that it refers to
 
 
 def listed(service: Service, target: Target, looking: Looking, parent: Copy, theirs: Json) -> list[Child] | None:
@@ -103,8 +102,8 @@ def _held(service: Service, target: Target, wanted: Iterable[tuple[str, str]]) -
 
 
 def _refers(target: Target, body: Json) -> list[tuple[str, str]]:
-    """(type, id) of what a resource refers to beside people and places, what it was done at first."""
-    names = sorted((name for name in body if name not in WHOSE), key=lambda name: name not in FIRST)
+    """(type, id) of what a resource refers to beside people and places, the visit first: that says more of where it belongs than all else."""
+    names = sorted((name for name in body if name not in WHOSE), key=lambda name: name not in VISIT)
     references = [one for name in names for _, one, _ in references_in({"resourceType": body["resourceType"], name: body[name]})]
     return [led for one in references if (led := _led(target, one)) is not None and led[0] not in PEOPLE]
 

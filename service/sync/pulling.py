@@ -64,6 +64,7 @@ class Pull:
     vanished: int = 0
     compared: bool = False
     problems: list[str] = field(default_factory=list)
+    looked_at: set[tuple[str, bytes]] = field(default_factory=set)  # Type/id and hash of what the EHR made itself
 
     def run(self) -> None:
         """Pulls, and notes how far it came. Whatever goes wrong holds the cursor."""
@@ -143,10 +144,16 @@ class Pull:
         for child in made_there.referring(self.service, self.target, [one for id_, one in found.items() if id_ not in known]):
             self._adopt(child)
 
-    def _adopt(self, child: Child) -> None:
+    def _adopt(self, child: Child) -> bool:
+        """Whether it needs not be looked at again: what is listed and refers to us too is taken once."""
+        if (child.name, child.news.digest) in self.looked_at:
+            return True
         outcome = made_there.take(self.service, child)
+        if outcome is not None:
+            self.looked_at.add((child.name, child.news.digest))
         if not isinstance(outcome, Nothing):
             self._count(outcome)
+        return outcome is not None
 
     def _held(self, remote_ids: Iterable[str]) -> list[tuple[Copy, int]]:
         """Of these ids, those under which something of ours is, with when that was noted."""
@@ -161,9 +168,7 @@ class Pull:
             self.problems.append("What we sent meanwhile is looked at the next time")
         elif (listed := made_there.listed(self.service, self.target, self.looking, held, theirs)) is None:
             self.problems.append("What it lists is not read")
-        else:
-            for child in listed:
-                self._adopt(child)
+        elif all(self._adopt(child) for child in listed):
             self._count(self.service.database.write(lambda tx: self._take(tx, held, news)))
 
     def _take(self, tx: Connection, held: Copy, news: News) -> Accepted | None:

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 import requests
+from sqlalchemy import update
 
 from service.store.tables import copy as copies
-from service.store.tables import entity
+from service.store.tables import delivery, entity
 from service.wiring import Service
 from tests.conftest import Http
 from tests.service.records import patient, put
 from tests.service.tables import dicts
 from tests.service.test_accepting import pathway, plan
-from tests.sync.conftest import Connect, Sandbox, states
+from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.personas.conftest import reconciled
 from tests.sync.test_pulling import change_there, counts, one_of, open_conflicts, pulled, synced
 
@@ -291,6 +292,21 @@ def test_what_refers_to_nothing_of_ours_is_the_ehrs_own(service: Service, synced
     assert dicts(service.database, entity.name) == before
 
 
+def test_a_reading_that_a_set_of_ours_lists_is_taken_only_where_it_says_its_visit(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+    said = reading(sandbox, HEART_RATE)
+    there = sandbox.add("plain", {name: value for name, value in said.items() if name != "encounter"})
+    panel = next(one for one in sandbox.all("plain", "Observation") if len(one.get("hasMember", [])) > 1 and one["encounter"] == said["encounter"])
+    members = [*panel["hasMember"], {"reference": f"Observation/{there}"}]
+    sandbox.change("plain", f"Observation/{panel['id']}", hasMember=members)
+    assert counts(pulled(service, "Observation")) == (0, 0, 1)
+    [found] = open_conflicts(service)
+    assert [one["path"] for one in found["problems"]] == ["Observation.encounter"]
+    sandbox.change("plain", f"Observation/{there}", encounter=said["encounter"])
+    assert counts(pulled(service, "Observation")) == (1, 0, 0)
+    assert there in {one["id"] for one in dosing(synced)["observations"]}
+    rests(service, synced, sandbox, work, "Observation")
+
+
 # --- what is no child, or is not seen
 
 
@@ -324,3 +340,18 @@ def test_a_list_that_cannot_be_read_is_looked_at_again(service: Service, synced:
     assert pulled(service, "CarePlan").problems != []
     sandbox.mend()
     assert counts(pulled(service, "CarePlan")) == (1, 0, 0) and plan(synced)[1]["goals"][-1]["id"] == id_
+
+
+def test_what_is_listed_while_something_of_the_record_is_sent_is_looked_at_again(service: Service, synced: Http, sandbox: Sandbox) -> None:
+    pulled(service, "CarePlan")
+    id_, before = add_goal(sandbox), plan(synced)
+    sent = next(one for one in deliveries(synced, type="CarePlan") if one["state"] == "delivered")
+    now_sent(service, sent["id"], "sending")
+    done = pulled(service, "CarePlan")
+    assert counts(done) == (0, 0, 0) and done.problems != [] and plan(synced) == before
+    now_sent(service, sent["id"], "delivered")
+    assert counts(pulled(service, "CarePlan")) == (1, 0, 0) and plan(synced)[1]["goals"][-1]["id"] == id_
+
+
+def now_sent(service: Service, num: int, state: str) -> None:
+    service.database.write(lambda tx: tx.execute(update(delivery).where(delivery.c.num == num).values(state=state)))
