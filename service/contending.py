@@ -10,10 +10,10 @@ from service.exchange import Act
 from service.incoming import translated
 from service.renderings import instant, text_of
 from service.store import conflicts, copies, deliveries, outbox, reading
+from service.store.copies import DECIDED
 from service.store.conflicts import OPEN, OURS, THEIRS
 
 KEPT = (OURS, THEIRS)
-SETTLED = b"settled"  # what the EHR holds is known and is to be replaced, whatever was sent last
 
 
 def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
@@ -62,14 +62,14 @@ def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ..
         outbox.owe(tx, found.ehr, {resource: streams[key]}, now, reason="To be there again")
         return ()
     if keep == OURS:
-        copies.hold(tx, [replace(held, remote_version=found.sides.remote_version, seen_hash=None, sent_hash=SETTLED)], now)
+        copies.hold(tx, [replace(held, seen_hash=DECIDED + (held.seen_hash or b""), sent_hash=b"")], now)
         outbox.owe(tx, found.ehr, {resource: streams[key]}, now, reason="Ours is kept")
         return ()
     if held.vanished:
         return problems
     seen = reading.renderings(tx, [resource], held.level).get(resource)
     version = seen.version if seen is not None else held.version
-    copies.hold(tx, [replace(held, remote_version=found.sides.remote_version, seen_hash=None, sent_hash=b"", version=version)], now)
+    copies.hold(tx, [replace(held, sent_hash=b"", version=version)], now)  # what was seen of theirs is known, and no news
     if found.sides.delivery is not None:
         deliveries.cancel(tx, [found.sides.delivery], now)
     return problems

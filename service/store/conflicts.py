@@ -62,7 +62,9 @@ FOR_A_PERSON = Filter(states=(OPEN,))
 def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
     """Keeps a conflict; one about the same resource that is open still is replaced."""
     c = conflict.c
-    tx.execute(update(conflict).where(c.target == target, c.resource == sides.resource, c.state == OPEN).values(state=REPLACED, settled_at=now))
+    this = c.target == target, c.resource == sides.resource, c.state == OPEN
+    before = tx.execute(update(conflict).where(*this).values(state=REPLACED, settled_at=now).returning(c.delivery)).scalars().first()
+    sides = replace(sides, delivery=sides.delivery or before)  # a delivery that it keeps from being sent ends with it
     tx.execute(insert(conflict).values(
         target=target, resource=sides.resource, delivery=sides.delivery, state=OPEN, at=now, elements=encode(list(sides.elements)).decode(),
         base=encode(sides.base), ours=encode(sides.ours), theirs=encode(sides.theirs), remote_version=sides.remote_version,

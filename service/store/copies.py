@@ -10,7 +10,8 @@ from service.store.tables import FOREVER, THERE, copy, rendering, resource, unre
 
 VANISHED = b"vanished"
 MADE_THERE = "made there"
-MERGED, RESTORED = b"merged ", b"restored"
+MERGED, RESTORED, DECIDED = b"merged ", b"restored", b"ours "
+EARLIER = "earlier"  # the version of what an EHR has of ours, where nobody knows which one that is
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Copy:
     def made_there(self) -> bool:
         """Whether the EHR made it itself, and was never sent what we make of it."""
         return self.version == MADE_THERE
+
+    @property
+    def decided(self) -> bytes | None:
+        """The hash of what the EHR held when a person decided that ours stands in its place."""
+        return self.seen_hash.removeprefix(DECIDED) if self.seen_hash is not None and self.seen_hash.startswith(DECIDED) else None
 
     @property
     def vanished(self) -> bool:

@@ -10,7 +10,7 @@ from mappings.references import ids_in
 from service.renderings import text_of, uuid_of
 from service.store import catching, conflicts, copies, deliveries, outbox, reading, streams, targets
 from service.store.conflicts import Sides
-from service.store.copies import MERGED, VANISHED, Copy
+from service.store.copies import EARLIER, MERGED, VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
 from service.store.streams import Due, Lease, Settled
@@ -108,6 +108,7 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, _copy(target, ready, outcome))
         batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
     elif isinstance(outcome, Contested):
+        _hold(batch, _beside(batch, target, owed, outcome.remote_id, outcome.version, seen_hash(outcome.theirs)))
         batch.contested.append(Sides(owed.resource, outcome.elements, outcome.base, outcome.ours, outcome.theirs, outcome.version, owed.delivery))
     elif isinstance(outcome, Refused) and isinstance(ready, Ready) and ready.remote is not None and outcome.status in NOT_THERE:
         _hold(batch, replace(batch.held[owed.resource], remote_version=None, sent_hash=VANISHED))
@@ -115,6 +116,8 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, Copy(target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
+    elif isinstance(outcome, Unsupported) and outcome.remote_id is not None:
+        _hold(batch, _beside(batch, target, owed, outcome.remote_id, outcome.remote_version, None))
     elif isinstance(outcome, Moot | Unsupported):
         batch.gone.append(owed.resource)
 
@@ -122,6 +125,14 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
 def _hold(batch: Batch, held: Copy) -> None:
     batch.holding.append(held)
     batch.held[held.resource] = held
+
+
+def _beside(batch: Batch, target: Target, owed: Owed, remote_id: str, version: str | None, seen: bytes | None) -> Copy:
+    """What the EHR holds otherwise than we say it, as it was read: it is read again before anything is written over it."""
+    before = batch.held.get(owed.resource)
+    if before is not None and before.remote_id is not None:
+        return replace(before, remote_version=version or before.remote_version, sent_hash=b"", seen_hash=seen or before.seen_hash)
+    return Copy(target.id, owed.resource, remote_id, version, EARLIER, owed.level, b"", seen)
 
 
 def _copy(target: Target, ready: Ready, outcome: Delivered | Held) -> Copy:
@@ -152,7 +163,7 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     copies.hold(tx, batch.holding, now)
     copies.wait_for(tx, target.id, batch.waiting)
     _owe(tx, target.id, {wants: batch.never[wants] for wants in wanted if wants in batch.never}, now)
-    conflicts.moot(tx, target.id, sorted(held), now)
+    conflicts.moot(tx, target.id, sorted(held - {sides.resource for sides in batch.contested}), now)
     for sides in batch.contested:
         conflicts.note(tx, target.id, sides, now)
     there = {resource for resource, found in copies.held(tx, target.id, wanted).items() if found.remote_id is not None}

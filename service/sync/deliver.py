@@ -57,6 +57,7 @@ class Ready:
     unresolved: tuple[int, ...] = ()  # what it refers to logically until that is held
     known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
     together: Mapping[str, int] = field(default_factory=dict)  # what it refers to by its fullUrl in the same Bundle: the resource
+    updates: bool = True  # whether the EHR takes another version of it once it is there
     as_document: bool = False  # `owed` has the document's type then, `remote` its plain id
     earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
@@ -157,7 +158,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     if owed.type in PEOPLE and not held and not create_people:
         return _to_match(owed, able)
     body = {name: value for name, value in owed.body.items() if name not in ("id", "meta")}
-    missing: list[int] = []
+    missing: dict[str, int] = {}
     unresolved: list[int] = []
     known: dict[str, dict[str, str]] = {}
     together: dict[str, int] = {}
@@ -173,17 +174,18 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
             together[URN + uuid] = there.resource
             body = put(body, path, {**reference, "reference": URN + uuid})
         elif strong and there.state == OWED:
-            missing.append(there.resource)
+            missing[f"{type_}/{uuid}"] = there.resource
         elif strong:
-            return Refused(f"{path} refers to a {type_} that this EHR neither holds nor is owed")
+            return Refused(f"{path} refers to {type_}/{uuid} that this EHR neither holds nor is owed")
         else:
             body = put(body, path, logical(type_, uuid, reference))
             unresolved += [there.resource] if there.state == OWED else []
     if missing:
-        return Waits(tuple(missing), "Waits for what it refers to")
+        return Waits(tuple(missing.values()), f"Waits for what it refers to: {', '.join(missing)}")
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
-    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together)
+    updates = able.can(documents.TYPE if as_document else owed.type, "update")
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates)
     return _in_document(ready) if as_document else ready
 
 
@@ -206,9 +208,16 @@ def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Ou
         return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")
     if owed.type in PEOPLE and not held and not create_people:
         return None
+    if owed.gone and not able.can(owed.type, "update"):
+        return Unsupported(f"This {owed.type} was entered in error here and has to be corrected or removed there by hand")
     if not able.can(owed.type, "update" if held else "create"):
-        return Unsupported(f"This EHR does not take {owed.type}" + (" once it is there" if held else ""))
+        return Unsupported(not_updated(owed.type) if held else f"This EHR does not take {owed.type}")
     return None
+
+
+def not_updated(type_: str) -> str:
+    """Why what is there is not brought up to date."""
+    return f"This EHR does not take {type_} once it is there"
 
 
 def _to_match(owed: Owed, able: Abilities) -> Match | Outcome:

@@ -56,6 +56,12 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
     return Merge({**said, **body}, tuple(kept), tuple(conflicts))
 
 
+def insisted(found: Merge, ours: Mapping[str, Any], known: Mapping[str, Json]) -> Merge:
+    """A merge in which a person has decided for ours: whatever we say stands, beside what the EHR has of its own."""
+    mine = {name: value for name, value in ours.items() if name not in APART and not keeps(meant(found.body.get(name), known), meant(value, known))}
+    return Merge({**found.body, **mine}, tuple(name for name in found.kept if name not in mine), ())
+
+
 def _with_what_is_new(mine: Any, before: Any, there: Any, other: Any) -> Any:
     """What we say now, with what they added to what we said before (`there` as it is meant, `other` as they wrote it)."""
     if isinstance(mine, list) and isinstance(before, list) and isinstance(there, list):

@@ -65,8 +65,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Contested:
-    """We and the EHR changed the same elements since both last agreed. `version` is the one that the EHR holds."""
+    """We and the EHR changed the same elements since both last agreed. `remote_id` and `version` are what the EHR holds."""
 
+    remote_id: str
     elements: tuple[str, ...]
     base: dict[str, Any]
     ours: dict[str, Any]
@@ -104,9 +105,11 @@ class Moot:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """The EHR says itself that it does not take this."""
+    """The EHR says itself that it does not take this. `remote_id` is where it has an earlier state of it, found only now."""
 
     words: str
+    remote_id: str | None = None
+    remote_version: str | None = None
 
 
 Outcome = Delivered | Held | Matched | Retry | Refused | Contested | Unsure | Waits | Moot | Unsupported

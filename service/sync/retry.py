@@ -14,26 +14,26 @@ BREAKER_SECONDS = (10, 20, 40, 80, 160, 300)
 
 @dataclass(frozen=True)
 class Policy:
-    """Full jitter: a wait between `least` and `first` doubled by every attempt, up to `longest`; parked after `attempts`."""
+    """Full jitter: a wait between `least` and `first` doubled by every attempt, up to `longest`."""
 
     first: int
     longest: int
-    attempts: int
     least: int = 0
 
 
+ATTEMPTS = 12  # of whatever kinds they fail in, one after another
 POLICIES = {
-    "transient": Policy(2 * SECOND, 300 * SECOND, 12),
-    "auth": Policy(30 * SECOND, 900 * SECOND, 8),
-    "conflict": Policy(1 * SECOND, 30 * SECOND, 4),
-    "unsure": Policy(2 * SECOND, 120 * SECOND, 10, least=1 * SECOND),  # the EHR may still be at it
+    "transient": Policy(2 * SECOND, 300 * SECOND),
+    "auth": Policy(30 * SECOND, 900 * SECOND),
+    "conflict": Policy(1 * SECOND, 30 * SECOND),
+    "unsure": Policy(2 * SECOND, 120 * SECOND, least=1 * SECOND),  # the EHR may still be at it
 }
 
 
 def next_attempt_at(now: int, kind: str, attempts: int, rng: random.Random) -> int | None:
-    """When to try again, in microseconds; None once the policy's attempts are used up."""
+    """When to try again, in microseconds; None once its attempts are used up."""
     policy = POLICIES[kind]
-    if attempts >= policy.attempts:
+    if attempts >= ATTEMPTS:
         return None
     return now + int(rng.uniform(policy.least, min(policy.longest, policy.first * 2 ** min(attempts, 20))))
 

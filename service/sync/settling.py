@@ -1,7 +1,7 @@
 """What an outcome makes of a delivery and of its EHR: pure.
 
     delivered, held, matched    -> delivered          refused, out of attempts -> parked, with the EHR's words
-    asked to wait, breaker open -> waiting, uncounted; the EHR is snoozed
+    asked to wait, not reached  -> waiting, uncounted; the EHR is snoozed, for longer the longer it is not reached
     changed on both sides       -> parked, and a conflict that a person settles
     failed, unsure              -> waiting until the policy's next attempt; what was unsure stays so until it is looked at
     not taken by the EHR        -> unsupported        nothing left to tell     -> cancelled
@@ -44,8 +44,8 @@ def settled(owed: Owed, outcome: Outcome, began: int, now: int, rng: random.Rand
             return become(PARKED, counted=True, unsure=owed.unsure)
         case Contested():
             return become(PARKED, counted=True)
-        case Unsupported():
-            return become(UNSUPPORTED, unsure=owed.unsure)
+        case Unsupported(remote_id=remote_id):
+            return become(UNSUPPORTED, unsure=owed.unsure and remote_id is None)
         case Moot():
             return become(CANCELLED)
         case Waits():
@@ -66,6 +66,8 @@ def put_back(owed: Owed, now: int) -> Settled:
 def fared(outcome: Outcome, failures: int, now: int) -> tuple[int, int]:
     """(until when the EHR is left alone, failures in a row): as it asks, or because it keeps failing; 0 is not at all."""
     match outcome:
+        case Retry(kind="unreached"):
+            return snooze_until(now, None, failures), failures + 1
         case Retry(snoozes=True, retry_after=retry_after):
             return snooze_until(now, retry_after, 0), failures
         case Unsure() | Retry(kind="transient" | "auth"):

@@ -11,6 +11,7 @@ from tests.conftest import Http
 from tests.service.records import consent, dosing, people, provision, put
 from tests.service.tables import dicts
 from tests.sync.conftest import Connect, Sandbox, deliveries
+from tests.sync.test_pulling import pull_of
 
 Work = Callable[[], int]
 Json = dict[str, Any]
@@ -126,3 +127,44 @@ def test_what_is_no_choice_settles_nothing(contested: Http) -> None:
         assert settled(contested, nothing, "ours").status == contested.get(f"/api/v1/conflicts/{nothing}").status == 404, nothing
     assert contested.get(f"/api/v1/conflicts/{number}/settle").status == contested.delete(f"/api/v1/conflicts/{number}").status == 405
     assert listed(contested, "?type=Encounter")[0]["state"] == "open"
+
+
+def test_what_the_ehr_added_elsewhere_stays_where_ours_is_kept(contested: Http, sandbox: Sandbox, work: Work) -> None:
+    [there] = sandbox.all("plain", "Encounter")
+    sandbox.change("plain", f"Encounter/{there['id']}", priority={"text": "of the EHR"}, period={**there["period"], "end": "2026-03-02T14:10:00+00:00"})
+    put(contested, "dosing-encounters", dosing(end="2026-03-02T13:20:00+00:00"))
+    work()
+    assert settled(contested, about_the_visit(contested), "ours").json["state"] == "ours"
+    work()
+    [there] = sandbox.all("plain", "Encounter")
+    assert (there["period"]["end"], there["priority"]) == ("2026-03-02T13:20:00+00:00", {"text": "of the EHR"})
+    assert not listed(contested, "?state=open&type=Encounter") and not deliveries(contested, type="Encounter", state="parked")
+
+
+def test_a_change_after_the_decision_is_another_conflict(contested: Http, sandbox: Sandbox, work: Work) -> None:
+    settled(contested, about_the_visit(contested), "ours")
+    [there] = sandbox.all("plain", "Encounter")
+    sandbox.change("plain", f"Encounter/{there['id']}", period={**there["period"], "end": "2026-03-02T15:00:00+00:00"})
+    work()
+    [there] = sandbox.all("plain", "Encounter")
+    assert there["period"]["end"] == "2026-03-02T15:00:00+00:00" and len(listed(contested, "?state=open&type=Encounter")) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_pull_before_it_is_settled_keeps_it_and_its_delivery(contested: Http, sandbox: Sandbox, service: Service, again: bool) -> None:
+    if again:
+        [there] = sandbox.all("plain", "Encounter")
+        sandbox.change("plain", f"Encounter/{there['id']}", period={**there["period"], "end": "2026-03-02T14:30:00+00:00"})
+    pull_of(service, "one", "Encounter")
+    assert settled(contested, about_the_visit(contested), "theirs").json["state"] == "theirs"
+    assert not deliveries(contested, type="Encounter", state="parked")
+
+
+def test_what_cannot_be_taken_stays_settled_until_the_ehr_changes_it_again(contested: Http, sandbox: Sandbox, service: Service, work: Work) -> None:
+    settled(contested, about_the_visit(contested), "ours")
+    work()
+    [there] = sandbox.all("plain", "Encounter")
+    sandbox.change("plain", f"Encounter/{there['id']}", status="bogus")
+    assert pull_of(service, "one", "Encounter").unfit == 1
+    assert settled(contested, about_the_visit(contested), "theirs").json["notTaken"]
+    assert pull_of(service, "one", "Encounter").unfit == 0 and not listed(contested, "?state=open&type=Encounter")

@@ -82,8 +82,8 @@ def test_a_weak_reference_is_logical_until_what_it_leads_to_is_held() -> None:
 
 def test_a_strong_reference_waits_for_what_is_owed_and_is_refused_for_what_never_comes() -> None:
     one = owed(1, body={"subject": {"reference": f"Patient/{U[4]}"}})
-    assert ready(one, state=OWED) == Waits((40,), "Waits for what it refers to")
-    assert ready(one, state=NEVER) == Refused("Observation.subject refers to a Patient that this EHR neither holds nor is owed")
+    assert ready(one, state=OWED) == Waits((40,), f"Waits for what it refers to: Patient/{U[4]}")
+    assert ready(one, state=NEVER) == Refused(f"Observation.subject refers to Patient/{U[4]} that this EHR neither holds nor is owed")
 
 
 def test_people_are_matched_and_not_created_unless_the_ehr_says_so() -> None:

@@ -252,7 +252,7 @@ def test_a_statement_that_is_none_is_said_to_be_none(ehr: Rest, http: responses.
 def test_an_ehr_that_is_not_there_is_tried_again(ehr: Rest) -> None:
     with responses.RequestsMock():  # nothing is registered: nothing is reached
         outcome = ehr.deliver(ready(), NEITHER)
-    assert outcome == Retry("transient", "The EHR is not reached: ConnectionError")
+    assert outcome == Retry("unreached", "The EHR is not reached: ConnectionError", snoozes=True)
 
 
 @pytest.mark.parametrize("status", [502, 504])

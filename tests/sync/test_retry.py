@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.store.clock import micros
-from service.sync.retry import BREAKER_SECONDS, LONGEST_SNOOZE, POLICIES, SECOND, SHORTEST_SNOOZE, next_attempt_at, snooze_until
+from service.sync.retry import ATTEMPTS, BREAKER_SECONDS, LONGEST_SNOOZE, POLICIES, SECOND, SHORTEST_SNOOZE, next_attempt_at, snooze_until
 
 NOW = micros(datetime(2026, 4, 1, 9, 0, tzinfo=UTC))
 
@@ -17,7 +17,7 @@ NOW = micros(datetime(2026, 4, 1, 9, 0, tzinfo=UTC))
 @pytest.mark.parametrize("kind", POLICIES)
 def test_the_wait_is_anywhere_up_to_a_bound_that_doubles(kind: str) -> None:
     policy, rng = POLICIES[kind], random.Random(1)
-    for attempts in range(policy.attempts):
+    for attempts in range(ATTEMPTS):
         bound = min(policy.longest, policy.first * 2**attempts)
         waits = [wait - NOW for _ in range(300) if (wait := next_attempt_at(NOW, kind, attempts, rng)) is not None]
         assert len(waits) == 300 and min(waits) >= policy.least and max(waits) <= bound
@@ -26,10 +26,9 @@ def test_the_wait_is_anywhere_up_to_a_bound_that_doubles(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", POLICIES)
 def test_after_its_attempts_nothing_is_tried_again(kind: str) -> None:
-    attempts = POLICIES[kind].attempts
-    assert next_attempt_at(NOW, kind, attempts - 1, random.Random(1)) is not None
-    assert next_attempt_at(NOW, kind, attempts, random.Random(1)) is None
-    assert next_attempt_at(NOW, kind, attempts + 1000, random.Random(1)) is None
+    assert next_attempt_at(NOW, kind, ATTEMPTS - 1, random.Random(1)) is not None
+    assert next_attempt_at(NOW, kind, ATTEMPTS, random.Random(1)) is None
+    assert next_attempt_at(NOW, kind, ATTEMPTS + 1000, random.Random(1)) is None
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from mappings.element import keeps
 from service.sync import searches, transactions
-from service.sync.deliver import UNSENT, Abilities, Match, Ready, our_identifier
+from service.sync.deliver import UNSENT, Abilities, Match, Ready, not_updated, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
-from service.sync.merging import agreed, merge
+from service.sync.merging import agreed, insisted, merge
 from service.sync.outcomes import (
     NOT_THERE,
     Contested,
@@ -29,6 +29,7 @@ from service.sync.outcomes import (
     Refused,
     Reply,
     Retry,
+    Unsupported,
     Unsure,
     is_error,
     judged,
@@ -85,7 +86,7 @@ class Rest:
         except NotLetIn as error:
             return _kept_out(error)
         except NotReached as error:
-            return Retry("transient", f"The EHR is not reached: {error}")
+            return Retry("unreached", f"The EHR is not reached: {error}", snoozes=True)
         except Interrupted as error:
             return Retry("transient", f"The answer was lost: {error}")  # nothing was written
         if not isinstance(found, list):
@@ -176,7 +177,11 @@ class Rest:
     def _existing(self, ready: Ready, remote_id: str) -> Outcome:
         """What an attempt before this one created: compared, and brought up to date where it differs."""
         theirs, version = self._read(ready.owed.type, remote_id)
-        return self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version) if isinstance(theirs, dict) else theirs
+        if not isinstance(theirs, dict):
+            return theirs
+        if not ready.updates and not same(theirs, ready.body):
+            return Unsupported(not_updated(ready.owed.type), remote_id, version)
+        return self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version)
 
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
         """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
@@ -189,8 +194,10 @@ class Rest:
         if base is None:
             return None
         found = merge(base, ready.body, theirs, ready.known)
+        if remote is not None and remote.decided == seen_hash(theirs):
+            found = insisted(found, ready.body, ready.known)
         if found.conflicts and not (remote is not None and remote.restored):
-            return Contested(found.conflicts, dict(base), ready.body, theirs, version)
+            return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
         if same(theirs, found.body):
             return Delivered(remote_id, version, 200, theirs, merged=True)
         outcome = self._put(replace(ready, body=found.body), remote_id, version)
@@ -265,7 +272,7 @@ def _spoken(call: Callable[[], Said]) -> Said | Outcome:
     except NotLetIn as error:
         return _kept_out(error)
     except NotReached as error:
-        return Retry("transient", f"The EHR is not reached: {error}")
+        return Retry("unreached", f"The EHR is not reached: {error}", snoozes=True)
     except Interrupted as error:
         return Unsure(f"The answer was lost: {error}")
 

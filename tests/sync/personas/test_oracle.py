@@ -269,3 +269,28 @@ def test_what_oracle_only_patches_is_not_taken_once_it_is_there(oracle: Http, sa
     last = deliveries(oracle, type="Patient")[0]
     assert (last["state"], last["reason"]) == ("unsupported", "This EHR does not take Patient once it is there")
     assert {one["method"] for one in sandbox.log("oracle")} <= {"GET", "POST", "PUT"}
+
+
+def test_what_was_created_unseen_and_is_not_updated_is_held_as_it_is(
+    visit: Http, connect: Connect, sandbox: Sandbox, work: Work, clock: Clock, service: Service
+) -> None:
+    """An Encounter is created and never updated: one whose answer was lost and that changed since is known, and shown as not brought up to date."""
+    connect("oracle", sandbox.url("oracle"), media_type="application/json+fhir")
+    sandbox.fault("oracle", "reset", when="after", method="POST", type="Encounter", times=1)
+    work()
+    put(visit, "dosing-encounters", dosing(end="2026-03-02T13:45:00+00:00", observations=readings(2)))
+    for _ in range(3):
+        clock.forward(seconds=130)
+        work()
+    [encounter] = sandbox.all("oracle", "Encounter")
+    [delivery] = [one for one in deliveries(visit, type="Encounter") if one["state"] != "superseded"]
+    assert (delivery["state"], delivery["reason"]) == ("unsupported", "This EHR does not take Encounter once it is there")
+    assert encounter["id"] in {row["remote_id"] for row in copies(service).values()}
+    assert {one["encounter"]["reference"] for one in sandbox.all("oracle", "Observation")} == {f"Encounter/{encounter['id']}"}
+
+
+def test_what_was_entered_in_error_is_to_be_corrected_by_hand_where_nothing_is_updated(oracle: Http, work: Work) -> None:
+    assert oracle.delete("/api/v1/dosing-encounters/dose").status in (200, 204)
+    work()
+    [delivery] = [one for one in deliveries(oracle, type="Encounter") if one["state"] == "unsupported"]
+    assert delivery["reason"] == "This Encounter was entered in error here and has to be corrected or removed there by hand"
