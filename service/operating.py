@@ -141,11 +141,18 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     Consents that are already there apply to it from the start. Raises Unprocessable and Conflict.
     """
     check_ehr(found)
-    if targets.get(tx, found.id) is not None:
-        raise Conflict(f"There is an EHR {found.id} already")
+    lock(tx)
+    if targets.named(tx, found.id):
+        gone = targets.get(tx, found.id) is None
+        raise Conflict(f"There was an EHR {found.id}, which was removed: its name is not used again" if gone else f"There is an EHR {found.id} already")
     made = replace(found, settings=connecting.sealed(tenant, found, token), catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
+
+
+def lock(tx: Connection) -> None:
+    """Has registrations made, changed and ended one after another."""
+    lock_name(tx, "registrations")
 
 
 def check_ehr(found: Target) -> None:
@@ -165,7 +172,7 @@ def check_ehr(found: Target) -> None:
         problems.append(("/level", "should be C0, C1 or C2: what is C3 is never sent on its own"))
     problems += connecting.problems(found)
     if problems:
-        raise Unprocessable("The EHR cannot be added", problems)
+        raise Unprocessable("The EHR cannot be registered", problems)
 
 
 def pause(tx: Connection, name: str, *, paused: bool) -> None:

@@ -20,7 +20,7 @@ from service.fhir.routes import BASE as FHIR_BASE
 from service.security import assertions, clients, keys
 from service.security.assertions import InvalidClient
 from service.security.scopes import parse, within
-from service.store import alarms, audit, migrate, outbox, reconciliation
+from service.store import alarms, audit, migrate, outbox, reconciliation, targets
 from service.web import Answer, Call, Flavour, Handler, public, unrouted
 from service.wire import encode
 from service.wiring import Service
@@ -118,8 +118,10 @@ def metrics_(call: Call) -> Answer:
     if not call.service.settings.metrics:
         raise NotFound
     with call.service.database.reading() as connection:
-        gauges = {("pathway_fhir_deliveries", ehr, state): float(n) for (ehr, state), n in outbox.counts(connection).items()}
-        gauges |= {("pathway_fhir_oldest_waiting_seconds", ehr, "waiting"): age for ehr, age in outbox.oldest_waiting(connection, call.now).items()}
+        there = {one.id for one in targets.all_targets(connection)}
+        gauges = {("pathway_fhir_deliveries", ehr, state): float(n) for (ehr, state), n in outbox.counts(connection).items() if ehr in there}
+        waiting = outbox.oldest_waiting(connection, call.now)
+        gauges |= {("pathway_fhir_oldest_waiting_seconds", ehr, "waiting"): age for ehr, age in waiting.items() if ehr in there}
         reports = reconciliation.reports(connection)
         wrong = alarms.conditions(connection, call.now, call.service.settings.alarm_stuck_seconds * alarms.SECOND)
         gauges |= {("pathway_fhir_alarm", one.target, one.reason): float(one.figure) for one in wrong}

@@ -24,7 +24,7 @@ LAYERS = (
     ("security", "disclosing", "references", "renderings", "pages"),
     ("connecting", "attempts"),
     ("exchange", "operating", "wiring"),
-    ("accepting",),
+    ("accepting", "registering"),
     ("web", "sync.outcomes"),
     ("sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
     ("sync.transport", "sync.deliver"),

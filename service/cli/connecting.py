@@ -1,4 +1,4 @@
-"""How an EHR that is added lets us in and wants to be called: the options of `ehr add`, and what the EHR itself says of it."""
+"""What an EHR's registration is made of: the options of `ehr add` and `ehr set`, and what the EHR itself says of how it lets us in."""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mappings.disclosure import Level
 from service import connecting
 from service.cli import show
 from service.cli.wired import now
@@ -16,6 +17,7 @@ from service.manners import ANSWERS
 from service.security.keys import ALGORITHMS
 from service.store import signing_keys
 from service.store.targets import Target
+from service.sync import documents
 from service.sync.auth import Found, discovered, line_to
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service
@@ -23,7 +25,21 @@ from service.wiring import Service
 Command = TypeVar("Command", bound=Callable[..., Any])
 SMART = "private_key_jwt"
 FILE = click.Path(path_type=Path)
+OF_TOKENS = ("client_id", "token_url", "alg", "scope")
+FLAGS = ("create_people", "private", "transactions")
 OPTIONS = (
+    click.option("--level", type=click.Choice(["C0", "C1", "C2"]), help="What it is sent where no consent says otherwise; C1 when it is added without."),
+    click.option("--organisation", help="Its organisation, as consents name recipients."),
+    click.option("--role", help="Its role, as consents name recipients."),
+    click.option("--token", help="A static bearer token. It is kept encrypted."),
+    click.option("--types", help="The resource types that it is sent, comma-separated; all when not given."),
+    click.option("--create-people/--no-create-people", default=None, help="Create patients, practitioners and organisations there: for demos; a real EHR "
+                 "has its own."),
+    click.option("--documents/--no-documents", default=None, help="What it does not take as such goes to it as a DocumentReference, readable and whole."),
+    click.option("--transactions/--no-transactions", default=None, help="What is sent of one patient goes in one Bundle, where it advertises transactions."),
+    click.option("--private/--no-private", default=None, help="It may be at a private or loopback address, and without https."),
+    click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already."),
+    click.option("--max-in-flight", type=click.IntRange(1, 64), help="Streams sent to it at the same time; 4 when it is added without."),
     click.option("--client-id", help="The id under which it knows us: it gives us tokens by SMART Backend Services."),
     click.option("--token-url", help="Where it gives tokens, when it does not say so itself."),
     click.option("--alg", type=click.Choice(ALGORITHMS), help="What we sign with; when not given, what it takes and there is a key for."),
@@ -36,6 +52,10 @@ OPTIONS = (
     click.option("--key", type=FILE, help="The certificate's key, a PEM file, when it is not in the same."),
     click.option("--ca", type=FILE, help="A PEM file of those who may sign its certificate, in place of those whom everybody trusts."),
 )  # fmt: skip
+WITHOUT = {  # what an option gave that is to be no more -> the setting that has it
+    "token": "auth", "client-id": "auth", "types": "types", "header": "headers", "media-type": "media_type", "prefer": "prefer", "cert": "cert", "key": "key",
+    "ca": "ca", "organisation": "organisation", "role": "role",
+}  # fmt: skip
 
 
 def options(command: Command) -> Command:
@@ -44,15 +64,45 @@ def options(command: Command) -> Command:
     return command
 
 
-def settings(given: Mapping[str, Any], types: str | None) -> dict[str, Any]:
-    """The settings that the options make, not yet checked, and nothing where none was given."""
-    asked = {"client_id": given["client_id"], "token_url": given["token_url"], "alg": given["alg"], "scope": given["scope"]}
+def told(found: Target, given: Mapping[str, Any], without: tuple[str, ...] = ()) -> Target:
+    """An EHR with what the options say of it, not yet checked, and as it was where they say nothing. Its headers are not sealed."""
+    if given["token"] and given["client_id"]:
+        raise click.UsageError("It lets us in by --token or by --client-id, not by both")
+    if clash := [name for name in without if given[name.replace("-", "_") if name != "header" else "headers"]]:
+        raise click.UsageError(f"--{clash[0]} is given and taken away")
+    gone = {WITHOUT[name] for name in without}
+    settings = {name: value for name, value in {**found.settings, **_settings(given)}.items() if value and name not in gone}
+    before = settings.pop("auth", None)
+    asked = {name: given[name] for name in OF_TOKENS if given[name] is not None}
+    if auth := _auth(None if given["token"] else before, asked, _everything(found.settings.get("types")), _everything(settings.get("types"))):
+        settings["auth"] = auth
+    organisation, role = (None if name in gone else given[name] or getattr(found, name) for name in ("organisation", "role"))
+    level = int(Level[given["level"]]) if given["level"] else found.level
+    return replace(found, level=level, organisation=organisation, role=role, max_in_flight=given["max_in_flight"] or found.max_in_flight, settings=settings)
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     files = {name: str(given[name].absolute()) if given[name] else None for name in ("cert", "key", "ca")}
-    found = {"headers": _headers(given["headers"]), "media_type": given["media_type"], "prefer": given["prefer"], **files}
-    if any(asked.values()):
-        everything = " ".join(f"system/{one}.cruds" for one in types.split(",")) if types else "system/*.cruds"
-        found["auth"] = {"type": "smart", **asked, "scope": asked["scope"] if asked["scope"] is not None else everything}
-    return {name: value for name, value in found.items() if value}
+    said = {**{name: given[name] for name in FLAGS}, **files, "media_type": given["media_type"], "prefer": given["prefer"]}
+    said |= {"types": given["types"].split(",") if given["types"] else None, "headers": _headers(given["headers"]) or None}
+    said |= {"alternate": None if given["documents"] is None else documents.TYPE if given["documents"] else ""}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _auth(before: dict[str, Any] | None, asked: dict[str, Any], all_before: str, everything: str) -> dict[str, Any] | None:
+    """How it gives us tokens: what is asked for beside what was; the scopes follow the types where nobody gave others."""
+    smart = before if before and before.get("type") == "smart" else None
+    if smart and not asked:
+        return {**smart, "scope": everything} if smart["scope"] == all_before else smart
+    if not asked:
+        return before
+    scope = smart["scope"] if smart and smart["scope"] != all_before else everything
+    kept = {"client_id": smart["client_id"], "alg": smart["alg"], "token_url": None if smart["discovered"] else smart["token_url"]} if smart else {}
+    return {"type": "smart", "client_id": None, "token_url": None, "alg": None, "scope": scope, **kept, **asked}
+
+
+def _everything(types: list[str] | None) -> str:
+    return " ".join(f"system/{one}.cruds" for one in types) if types else "system/*.cruds"
 
 
 def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -63,9 +113,9 @@ def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def registered(service: Service, found: Target) -> Target:
-    """The EHR with what it says itself of how it gives tokens: their endpoint's origin is pinned. Raises Unprocessable."""
+    """The EHR with what it says itself of how it gives tokens, unless it was asked before: their endpoint's origin is pinned. Raises Unprocessable."""
     auth = found.settings.get("auth") or {}
-    if auth.get("type") != "smart":
+    if auth.get("type") != "smart" or "origin" in auth:
         return found
     said = Found(auth["token_url"]) if auth["token_url"] else _discovered(service, found)
     problems = []
@@ -76,7 +126,7 @@ def registered(service: Service, found: Target) -> Target:
     alg, wrong = _algorithm(service, found.id, said, auth["alg"])
     problems += wrong
     if problems:
-        raise Unprocessable("The EHR cannot be added", problems)
+        raise Unprocessable("The EHR cannot be registered", problems)
     made = {**auth, "token_url": said.token_url, "origin": connecting.origin(said.token_url), "discovered": not auth["token_url"], "alg": alg}
     return replace(found, settings={**found.settings, "auth": made})
 

@@ -13,8 +13,8 @@ from service.errors import NotFound, ServiceError, as_service_error
 
 COMMANDS = {  # the module that has a command, and those that add to it; a command loads its own alone
     "serve": ("serving",), "work": ("working",), "sandbox": ("sandbox",), "demo": ("demo",), "migrate": ("data",), "backup": ("data",), "restore": ("data",),
-    "map": ("data",), "audit": ("data",), "client": ("clients",), "ehr": ("ehrs", "people", "keys", "planned"), "deliveries": ("deliveries", "planned"),
-    "pull": ("pulls",), "conflicts": ("conflicts",), "reconcile": ("reconcile",),
+    "map": ("data",), "audit": ("data",), "client": ("clients",), "deliveries": ("deliveries", "planned"), "pull": ("pulls",),
+    "conflicts": ("conflicts",), "reconcile": ("reconcile",), "ehr": ("ehrs", "registering", "people", "keys", "planned"),
 }  # fmt: skip
 
 

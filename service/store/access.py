@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from service.store.sql import run
 from service.store.tables import access
@@ -35,3 +35,8 @@ def note(tx: Connection, target: str, found: Access, now: int) -> None:
 def resume(tx: Connection, target: str) -> None:
     """What kept us out so far counts no more; it is shown until we are let in."""
     tx.execute(update(access).where(access.c.target == target).values(failures=0))
+
+
+def forget(tx: Connection, target: str) -> None:
+    """What was granted and what kept us out, by what lets us in no more."""
+    tx.execute(delete(access).where(access.c.target == target))

@@ -83,6 +83,11 @@ def note(tx: Connection, found: Iterable[Condition], now: int) -> None:
             tx.execute(delete(alarm).where(*this))
 
 
+def forget(tx: Connection, target: str) -> None:
+    """Nobody is told of a target any more."""
+    tx.execute(delete(alarm).where(alarm.c.target == target))
+
+
 def take(tx: Connection, now: int, repeat_after: int) -> list[Alarm]:
     """Those that are to be told now, taken for a minute. `repeat_after` is in microseconds; 0 tells nothing again."""
     a = alarm.c

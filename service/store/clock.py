@@ -72,7 +72,10 @@ def tick(tx: Connection, now: datetime) -> tuple[int, int, int]:
 
 
 def target_added(tx: Connection) -> None:
-    """Lets whoever publishes at this moment see that there is another target, and keeps every other write from committing until then."""
+    """Lets whoever publishes at this moment see that there is another target, or one less, or that it takes something else.
+
+    It keeps every other write from committing until then.
+    """
     run(tx, "UPDATE clock SET targets = targets + 1 RETURNING 1")
 
 

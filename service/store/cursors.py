@@ -40,6 +40,11 @@ def begin(tx: Connection, name: str, types: Iterable[str], every: int, now: int)
         ))  # fmt: skip
 
 
+def start_anew(tx: Connection, name: str, now: int) -> None:
+    """The pulls of an EHR that is another now begin at the beginning, on its own clock."""
+    tx.execute(update(cursor).where(cursor.c.target == name).values(at=None, compared_at=None, pulled_at=None, held=None, next_at=now))
+
+
 def make_due(tx: Connection, name: str, types: Collection[str], now: int) -> bool:
     """Has these types pulled next, or all without any. Returns whether there was one."""
     c = cursor.c

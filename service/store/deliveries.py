@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, select, update
 from service.store import copies
 from service.store.outbox import CANCELLED, PARKED, UNSUPPORTED, WAITING, owe, touch
 from service.store.reading import stream_keys
-from service.store.tables import FOREVER, attempt, copy, delivery, entity, resource
+from service.store.tables import FOREVER, attempt, copy, delivery, entity, resource, target
 
 OPEN = (WAITING, PARKED, UNSUPPORTED)
 
@@ -100,9 +100,13 @@ def _delivery(row: Any, log: list[dict[str, Any]] | None = None) -> Delivery:
 
 
 def replay(tx: Connection, nums: Iterable[int], now: int) -> list[int]:
-    """Owes again what is parked, unsupported or cancelled: the current content, in a new delivery linked to the old. Returns those replayed."""
-    d = delivery.c
-    rows = tx.execute(select(d.num, d.target, d.resource).where(d.num.in_(list(nums)), d.state.in_((PARKED, UNSUPPORTED, CANCELLED))).order_by(d.num)).all()
+    """Owes again what is parked, unsupported or cancelled: the current content, in a new delivery linked to the old. Returns those replayed.
+
+    What was for an EHR that was removed is owed to nobody.
+    """
+    d, t = delivery.c, target.c
+    which = d.num.in_(list(nums)), d.state.in_((PARKED, UNSUPPORTED, CANCELLED)), d.target.in_(select(t.id).where(t.removed_at.is_(None)))
+    rows = tx.execute(select(d.num, d.target, d.resource).where(*which).order_by(d.num)).all()
     for name in sorted({row.target for row in rows}):
         replays = {row.resource: row.num for row in rows if row.target == name}
         copies.forget_vanished(tx, name, sorted(replays))

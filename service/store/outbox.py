@@ -4,12 +4,12 @@ States: waiting, sending, delivered, superseded, unsupported, parked, cancelled.
 superseded and cancelled are terminal, all others end in one of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from service.store.sql import chunks, insert_many, marks, padded, run
-from service.store.tables import delivery, stream
+from service.store.tables import copy, delivery, resource, stream
 
 WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED = (
     "waiting", "sending", "delivered", "superseded", "unsupported", "parked", "cancelled",
@@ -47,6 +47,40 @@ def owe(
         insert_many(tx, delivery, columns, [
             (target, stream_of[resource], resource, WAITING, reason, resource in look, 0, now, now, now, (replays or {}).get(resource)) for resource in some
         ])  # fmt: skip
+
+
+def brought(connection: Connection, target: str) -> int:
+    """How many resources are at a target, or may be."""
+    d, c = delivery.c, copy.c
+    unsure = select(d.resource).where(d.target == target, d.state.in_((WAITING, SENDING, PARKED)), d.unsure | (d.state == SENDING))
+    there = select(c.resource).where(c.target == target, c.remote_id.is_not(None))
+    return connection.execute(select(func.count()).select_from(there.union(unsure).subquery())).scalar_one()
+
+
+def give_up(tx: Connection, target: str, reason: str, now: int, *, but: Collection[str] | None = None) -> list[int]:
+    """Cancels all that is not over at a target; where types are given, what is of others, and what is being sent ends by itself. Returns the resources."""
+    d, r = delivery.c, resource.c
+    which = [d.state.in_(REPLACED if but is not None else (*REPLACED, SENDING))]
+    if but is not None:
+        which.append(d.resource.in_(select(r.num).where(r.type.not_in(sorted(but)))))
+    given_up = update(delivery).where(d.target == target, *which).values(state=CANCELLED, reason=reason, changed_at=now)
+    return sorted(set(tx.execute(given_up.returning(d.resource)).scalars()))
+
+
+def decide_anew(tx: Connection, target: str, reasons: Collection[str], now: int) -> None:
+    """What was cancelled for one of these reasons is nobody's decision any more: catching up looks at it again."""
+    d = delivery.c
+    tx.execute(update(delivery).where(d.target == target, d.state == CANCELLED, d.reason.in_(reasons)).values(state=SUPERSEDED, changed_at=now))
+
+
+def owe_refused(tx: Connection, target: str, words: str, people: Collection[str], now: int) -> None:
+    """Owes again what was unsupported, and what is parked with these words or is of one of these types."""
+    d, r, s = delivery.c, resource.c, stream.c
+    parked = (d.state == PARKED) & (d.reason.contains(words, autoescape=True) | r.type.in_(sorted(people)))
+    query = select(d.resource, s.key).join(stream, s.num == d.stream).join(resource, r.num == d.resource).where(d.target == target)
+    found = {row.resource: row.key for row in tx.execute(query.where((d.state == UNSUPPORTED) | parked))}
+    numbers = touch(tx, target, found.values(), now) if found else {}
+    owe(tx, target, {one: numbers[key] for one, key in found.items()}, now, reason="It may be taken now")
 
 
 def counts(connection: Connection, target: str | None = None) -> dict[tuple[str, str], int]:

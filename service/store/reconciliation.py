@@ -12,6 +12,7 @@ from service.store.outbox import SENDING, WAITING
 from service.store.reading import LEVEL
 from service.store.sql import chunks, marks, padded, run
 from service.store.tables import FOREVER, reconciliation
+from service.store.tables import target as targets
 from service.store.targets import Target
 
 
@@ -131,9 +132,9 @@ def keep(tx: Connection, report: Report) -> None:
 
 
 def reports(connection: Connection, target: str | None = None) -> list[Report]:
-    """The last report of each target, or of one."""
-    query = select(reconciliation).order_by(reconciliation.c.target)
-    rows = connection.execute(query if target is None else query.where(reconciliation.c.target == target))
+    """The last report of each target that was not removed, or of one."""
+    query = select(reconciliation).where(reconciliation.c.target.in_(select(targets.c.id).where(targets.c.removed_at.is_(None))))
+    rows = connection.execute((query if target is None else query.where(reconciliation.c.target == target)).order_by(reconciliation.c.target))
     return [_report(row) for row in rows]
 
 

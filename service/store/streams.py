@@ -196,6 +196,12 @@ def release(tx: Connection, one: Lease, now: int, *, not_before: int = 0) -> Non
     run(tx, "UPDATE stream SET lease_until = 0, worker = NULL, ready_at = : WHERE num = :", (max(ready_at, not_before), one.stream))
 
 
+def end(tx: Connection, target_id: str) -> None:
+    """Ends every lease of a target for good: who has one can neither renew it nor write anything under it."""
+    ended = update(stream).where(stream.c.target == target_id)
+    tx.execute(ended.values(epoch=stream.c.epoch + 1, lease_until=0, worker=None, ready_at=FOREVER))
+
+
 def _fence(tx: Connection, one: Lease) -> None:
     lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE"
     if run(tx, f"SELECT epoch FROM stream WHERE num = :{lock}", (one.stream,))[0][0] != one.epoch:

@@ -217,6 +217,18 @@ def test_no_token_assertion_or_template_is_shown_or_kept_as_it_is(run: Run, add:
     assert not [path for path in tmp_path.iterdir() if path.is_file() and any(word.encode() in path.read_bytes() for word in secret)]
 
 
+def test_a_client_id_that_is_set_has_the_ehr_asked_anew_where_it_gives_tokens(run: Run, add: Any, trust: Authority, ehr: Small) -> None:
+    run("ehr", "keys", "generate")
+    ehr.configuration = {"token_endpoint": "http://127.0.0.1:9/token"}
+    add("--types", "Observation,Encounter")
+    ehr.configuration = {"token_endpoint": trust.token_url}
+    assert run("ehr", "set", "trust", "--client-id", CLIENT).rows[0]["changed"] == ["auth"]
+    assert run("ehr", "test", "trust").code == 0 and trust.asked[-1]["scope"] == "system/Observation.cruds system/Encounter.cruds"
+    assert run("ehr", "set", "trust", "--types", "Encounter").rows[0]["changed"] == ["auth", "types"], "what is asked for follows the types"
+    assert run("ehr", "test", "trust").code == 0 and trust.asked[-1]["scope"] == "system/Encounter.cruds"
+    assert run("ehr", "set", "trust", "--token", "static").rows[0]["changed"] == ["auth"]
+
+
 # --- certificates
 
 

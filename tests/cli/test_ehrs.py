@@ -1,13 +1,17 @@
 """EHRs and deliveries on the command line, against a sandbox that is reached over HTTP."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from sandbox.process import started
+from service.config import Settings
+from service.wiring import wire
 from tests.cli.conftest import Said
 from tests.conftest import Http
+from tests.service.tables import dicts
 
 Run = Callable[..., Said]
 DEMO = ("--create-people", "--private")
@@ -145,3 +149,53 @@ def test_what_was_cancelled_is_owed_again_when_it_is_replayed(run: Run, pushed: 
     assert newest["state"] == "waiting" and newest["id"] > number
     assert run("deliveries", "replay", "999999").code == 4
     assert run("deliveries", "replay").code == 2
+
+
+def test_a_registration_is_changed_by_what_is_given_and_nothing_else(run: Run, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO, "--types", "Encounter,Observation", "--organisation", "RVX01", "--documents")
+    said = run("ehr", "set", "one", "--level", "C2", "--types", "Observation", "--no-documents", "--without", "organisation", "--max-in-flight", "9")
+    assert said.code == 0 and said.rows[0]["changed"] == ["documents", "level", "maxInFlight", "organisation", "types"], said
+    (row,) = run("ehr", "list").rows
+    assert (row["level"], row["types"], row["organisation"], row["createPeople"]) == ("C2", ["Observation"], None, True)
+    assert run("ehr", "set", "one", "--level", "C2").rows[0]["changed"] == []
+    assert run("ehr", "set", "one", "--without", "types").code == 0 and run("ehr", "list").rows[0]["types"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("one",), 2, "Say what is to be another"),
+        (("one", "--level", "C3"), 2, "--level"),
+        (("one", "--types", "Invoice"), 4, "/types"),
+        (("one", "--token", "x", "--without", "token"), 2, "--token"),
+        (("one", "--base-url", "http://127.0.0.1:9/fhir"), 1, "cannot be read"),
+        (("nobody", "--level", "C2"), 3, "nobody"),
+    ],
+)
+def test_what_cannot_be_changed_stays(run: Run, sandbox: str, words: tuple[str, ...], code: int, said: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    before = run("ehr", "list").rows
+    found = run("ehr", "set", *words)
+    assert found.code == code and said in found.err, found
+    assert run("ehr", "list").rows == before
+
+
+def test_a_token_that_is_set_is_kept_encrypted_and_shown_nowhere(run: Run, sandbox: str, given: Settings, tmp_path: Path) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    said = run("ehr", "set", "one", "--token", "an-ehrs-own-token", "--header", "apikey=a-gateways-key")
+    assert said.code == 0 and said.rows[0]["changed"] == ["auth", "headers"]
+    assert not [path for path in tmp_path.iterdir() if path.is_file() and any(word in path.read_bytes() for word in (b"an-ehrs-own-token", b"a-gateways-key"))]
+    with closing(wire(given)) as service:
+        told = [(one["action"], one["target"], one["detail"]) for one in dicts(service.database, "audit")]
+    assert told == [("ehr add", "ehr/one", "C1"), ("ehr set", "ehr/one", "auth, headers")]
+
+
+def test_an_ehr_is_removed_once_somebody_says_yes(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    asked = run("ehr", "remove", "one")
+    assert asked.code == 4 and "--yes" in asked.err and len(run("ehr", "list").rows) == 1
+    assert run("ehr", "remove", "one", "--yes").code == 0
+    assert run("ehr", "list").rows == []
+    assert run("ehr", "remove", "one", "--yes").code == run("ehr", "set", "one", "--level", "C2").code == run("ehr", "test", "one").code == 3
+    again = run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    assert again.code == 4 and "its name is not used again" in again.err

@@ -1,0 +1,131 @@
+"""An EHR's registration changed or ended: where it is, how it lets us in, what it is sent, and what that makes of what it is owed.
+
+| what is changed                                        | what follows                                                      |
+| ------------------------------------------------------ | ----------------------------------------------------------------- |
+| level raised, types added, people or documents allowed | it is caught up with, and what it did not take is judged anew     |
+| organisation, role                                     | consents are applied to it anew, and it is caught up with         |
+| types taken out                                        | what is owed of them is cancelled                                 |
+| level lowered                                          | nothing is taken back: what it holds above is over-held           |
+| base URL, while nothing of ours is there               | all that it is owed is owed to the new one, which is asked anew   |
+| base URL, token, client, headers, certificates         | a snooze and a problem by the old ones end                        |
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service import connecting, disclosing, operating
+from service.disclosing import Reader
+from service.errors import Conflict
+from service.store import access, alarms, catching, clock, conflicts, cursors, deliveries, outbox, signing_keys, streams, targets
+from service.store.targets import Target
+from service.tenant import Tenant
+
+MANY = 1_000_000
+REMOVED = "The EHR was removed"
+NOT_SENT = "Of a type that it is sent no more"
+WITHHELD = "Withheld from this EHR since it was owed"  # as delivery says it
+UNHELD = "that this EHR neither holds nor is owed"
+COLUMNS = {"base_url": "baseUrl", "level": "level", "organisation": "organisation", "role": "role", "max_in_flight": "maxInFlight"}
+SETTINGS = {
+    "types": "types", "create_people": "createPeople", "alternate": "documents", "transactions": "transactions", "private": "private", "auth": "auth",
+    "headers": "headers", "media_type": "mediaType", "prefer": "prefer", "cert": "cert", "key": "key", "ca": "ca",
+}  # fmt: skip
+SECRET = ("auth", "headers", "cert", "key", "ca")
+REACHED_BY = frozenset({"baseUrl", "private", "auth", "headers", "mediaType", "prefer", "cert", "key", "ca"})
+NAMED_BY = frozenset({"level", "organisation", "role"})  # consents name a recipient by these, and move it from its level
+
+
+def opened(tenant: Tenant, found: Target) -> Target:
+    """An EHR as it is asked for: its headers are (name, template), not sealed."""
+    headers = list(connecting.headers(tenant, found).items())
+    settings = {name: value for name, value in found.settings.items() if value and name != "headers"}
+    return replace(found, settings=settings | ({"headers": headers} if headers else {}))
+
+
+def changed(before: Target, wanted: Target, token: str | None = None) -> list[str]:
+    """The members of a registration that are another in `wanted`; both are opened."""
+    columns = [said for name, said in COLUMNS.items() if getattr(before, name) != getattr(wanted, name)]
+    settings = [said for name, said in SETTINGS.items() if (before.settings.get(name) or None) != (wanted.settings.get(name) or None)]
+    return sorted({*columns, *settings, *(("auth",) if token else ())})
+
+
+def change(tenant: Tenant, tx: Connection, before: Target, wanted: Target, now: int, *, token: str | None = None, from_now: bool = False) -> list[str]:
+    """Makes an EHR that was read as `before` one as is `wanted`, opened; with `from_now` it is owed nothing of what is there already.
+
+    Returns the members that changed. Raises NotFound, Unprocessable, and Conflict where it was changed meanwhile or cannot move.
+    """
+    operating.check_ehr(wanted)
+    operating.lock(tx)
+    if _as_kept(operating.there(tx, before.id)) != _as_kept(before):
+        raise Conflict(f"EHR {before.id} was changed meanwhile: look at it, and say it again")
+    was = opened(tenant, before)
+    names = changed(was, wanted, token)
+    if "baseUrl" in names:
+        _move(tx, before, wanted, now)
+    columns = {name: getattr(wanted, name) for name in COLUMNS}
+    targets.change(tx, before.id, **columns, settings=connecting.sealed(tenant, wanted, token))
+    if REACHED_BY & set(names):
+        targets.change(tx, before.id, snoozed_until=0, failures=0)
+        access.forget(tx, before.id)
+    if names:
+        clock.target_added(tx)
+        _follow(tx, was, wanted, set(names), now, from_now=from_now)
+    return names
+
+
+def _as_kept(found: Target) -> tuple[Any, ...]:
+    return (*(getattr(found, name) for name in COLUMNS), found.settings)
+
+
+def _move(tx: Connection, before: Target, wanted: Target, now: int) -> None:
+    """Raises Conflict where something of ours is there under the old URL, or may be."""
+    many = outbox.brought(tx, before.id)
+    if many:
+        raise Conflict(f"{many} resources of ours are, or may be, at {before.base_url}, by the ids of that: add {wanted.base_url} under another name")
+    targets.change(tx, before.id, capability=None, capability_at=None)
+    cursors.start_anew(tx, before.id, now)
+
+
+def _follow(tx: Connection, was: Target, wanted: Target, names: Collection[str], now: int, *, from_now: bool) -> None:
+    """What is owed now is owed, and what is owed no more is cancelled."""
+    if NAMED_BY & set(names):
+        disclosing.follow_reader(tx, Reader(wanted.reader, wanted.level, wanted.organisation, wanted.role), now)
+    if "types" in names and wanted.types is not None:
+        deliveries.look_again(tx, wanted.id, outbox.give_up(tx, wanted.id, NOT_SENT, now, but=wanted.types), now)
+    if _widened(was, wanted, names) and not from_now:
+        people = tuple(operating.LINKED) if "createPeople" in names else ()
+        outbox.decide_anew(tx, wanted.id, (NOT_SENT, WITHHELD), now)
+        outbox.owe_refused(tx, wanted.id, "" if "baseUrl" in names else UNHELD, people, now)
+        catching.begin(tx, wanted.id)
+
+
+def _widened(was: Target, wanted: Target, names: Collection[str]) -> bool:
+    """Whether it may be owed something that it was not."""
+    more_types = was.types is not None and (wanted.types is None or not wanted.types <= was.types)
+    allowed = any(not was.settings.get(name) and wanted.settings.get(name) for name in ("create_people", "alternate"))
+    return bool(wanted.level > was.level or more_types or allowed or {"baseUrl", "organisation", "role"} & set(names))
+
+
+def remove(tx: Connection, name: str, now: int) -> int:
+    """Ends an EHR: it is sent and asked nothing more, and what let us in is forgotten. Its name is not used again.
+
+    Returns how many deliveries were given up. Who publishes at this moment sees that it is gone. Raises NotFound.
+    """
+    operating.lock(tx)
+    found = operating.there(tx, name)
+    settings = {key: value for key, value in found.settings.items() if key not in SECRET}
+    targets.change(tx, name, removed_at=now, settings=settings, catching_up=None)
+    clock.target_added(tx)
+    access.forget(tx, name)
+    cursors.begin(tx, name, (), 0, now)
+    alarms.forget(tx, name)
+    for key in signing_keys.published(tx):
+        if key.target == name:
+            signing_keys.retire(tx, key.kid, now)
+    for one in conflicts.listed(tx, conflicts.Filter(name, (conflicts.OPEN,), limit=MANY)):
+        conflicts.close(tx, one.num, conflicts.MOOT, now)
+    streams.end(tx, name)
+    return len(outbox.give_up(tx, name, REMOVED, now))
