@@ -97,6 +97,13 @@ def there(connection: Connection, target: str, remote_ids: Iterable[str]) -> lis
     return found
 
 
+def oldest(connection: Connection, target: str, type_: str) -> int | None:
+    """When the oldest of a target's copies of a type was noted: what the EHR changed in them, it changed since."""
+    sql = "SELECT MIN(c.at) FROM copy c JOIN resource r ON r.num = c.resource WHERE c.target = : AND r.type = : AND c.remote_id IS NOT NULL"
+    [(found,)] = run(connection, sql, (target, type_))
+    return int(found) if found is not None else None
+
+
 def of_stream(connection: Connection, target: str, key: int) -> list[int]:
     """The resources of a stream that a target holds."""
     whose = "r.patient = :" if key > 0 else "r.num = :"

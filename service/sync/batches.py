@@ -108,7 +108,7 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, _copy(target, ready, outcome))
         batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
     elif isinstance(outcome, Contested):
-        _hold(batch, _beside(batch, target, owed, outcome.remote_id, outcome.version, seen_hash(outcome.theirs)))
+        _hold(batch, _beside(batch, target, owed, outcome.remote_id, version=outcome.version, seen=seen_hash(outcome.theirs)))
         batch.contested.append(Sides(owed.resource, outcome.elements, outcome.base, outcome.ours, outcome.theirs, outcome.version, owed.delivery))
     elif isinstance(outcome, Refused) and isinstance(ready, Ready) and ready.remote is not None and outcome.status in NOT_THERE:
         _hold(batch, replace(batch.held[owed.resource], remote_version=None, sent_hash=VANISHED))
@@ -117,7 +117,7 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
     elif isinstance(outcome, Unsupported) and outcome.remote_id is not None:
-        _hold(batch, _beside(batch, target, owed, outcome.remote_id, outcome.remote_version, None))
+        _hold(batch, _beside(batch, target, owed, outcome.remote_id, version=outcome.remote_version))
     elif isinstance(outcome, Moot | Unsupported):
         batch.gone.append(owed.resource)
 
@@ -127,7 +127,7 @@ def _hold(batch: Batch, held: Copy) -> None:
     batch.held[held.resource] = held
 
 
-def _beside(batch: Batch, target: Target, owed: Owed, remote_id: str, version: str | None, seen: bytes | None) -> Copy:
+def _beside(batch: Batch, target: Target, owed: Owed, remote_id: str, *, version: str | None, seen: bytes | None = None) -> Copy:
     """What the EHR holds otherwise than we say it, as it was read: it is read again before anything is written over it."""
     before = batch.held.get(owed.resource)
     if before is not None and before.remote_id is not None:

@@ -39,7 +39,7 @@ from service.sync.transport import Interrupted, NotLetIn, NotReached
 from service.wiring import Service
 
 OVERLAP = timedelta(minutes=2)
-BACK = timedelta(days=1)  # how far the first pull looks back
+BACK = timedelta(days=1)  # how far before the oldest copy the first pull looks: whose clock is right is not known yet
 COMPARE_EVERY = 24 * 3_600_000_000
 PAGE, CHUNK = 100, 100
 CLAIMED = 5 * 60_000_000  # a worker that dies in the middle of a pull is followed by another after this
@@ -99,7 +99,9 @@ class Pull:
 
     def _since(self) -> str:
         if self.cursor.at is None:
-            return (moment(self.began) - BACK).isoformat(timespec="seconds")
+            with self.service.database.glance() as connection:
+                oldest = copies.oldest(connection, self.target.id, self.cursor.type)
+            return (moment(min(self.began, oldest or self.began)) - BACK).isoformat(timespec="seconds")
         return (datetime.fromisoformat(self.cursor.at) - OVERLAP).isoformat(timespec="milliseconds")
 
     def _deleted(self) -> None:

@@ -1,6 +1,7 @@
 """What an EHR changes comes in: once, to the field, past pages, echoes and answers that do not tell everything."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from service.store.clock import micros
 from service.store.cursors import Cursor
 from service.sync.pulling import Pull, pull
 from service.wiring import Service
-from tests.conftest import Http
+from tests.conftest import Clock, Http
 from tests.service.records import clinic as clinic_
 from tests.service.records import put
 from tests.service.test_accepting import pathway, plan
@@ -73,6 +74,14 @@ def open_conflicts(service: Service) -> list[Json]:
 
 def counts(done: Pull) -> tuple[int, int, int]:
     return done.taken, done.contested, done.unfit
+
+
+def test_a_change_from_long_before_the_first_pull_comes_in(synced: Http, sandbox: Sandbox, service: Service, clock: Clock) -> None:
+    url, goal = one_of(sandbox, "Goal")
+    change_there(url, lifecycleStatus="completed" if goal["lifecycleStatus"] != "completed" else "active")
+    clock.forward(seconds=int((datetime.now(UTC) - clock()).total_seconds()) + 3 * 86_400)  # the EHR goes by the true time
+    found = pulled(service, "Goal")
+    assert (found.taken, found.problems) == (1, [])
 
 
 def test_a_care_plan_that_was_changed_at_the_ehr_is_changed_here_and_rests(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
