@@ -10,8 +10,8 @@ from service.exchange import Act
 from service.incoming import translated
 from service.renderings import instant, text_of
 from service.store import conflicts, copies, deliveries, outbox, reading
-from service.store.copies import DECIDED
 from service.store.conflicts import OPEN, OURS, THEIRS
+from service.store.copies import DECIDED
 
 KEPT = (OURS, THEIRS)
 

@@ -40,6 +40,7 @@ OPTIONS = (
     click.option("--private/--no-private", default=None, help="It may be at a private or loopback address, and without https."),
     click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already."),
     click.option("--max-in-flight", type=click.IntRange(1, 64), help="Streams sent to it at the same time; 4 when it is added without."),
+    click.option("--rate", type=click.FloatRange(0.1, 10_000), help="Calls a second at most, of all workers together; --without rate for as many as can be."),
     click.option("--client-id", help="The id under which it knows us: it gives us tokens by SMART Backend Services."),
     click.option("--token-url", help="Where it gives tokens, when it does not say so itself."),
     click.option("--alg", type=click.Choice(ALGORITHMS), help="What we sign with; when not given, what it takes and there is a key for."),
@@ -54,7 +55,7 @@ OPTIONS = (
 )  # fmt: skip
 WITHOUT = {  # what an option gave that is to be no more -> the setting that has it
     "token": "auth", "client-id": "auth", "types": "types", "header": "headers", "media-type": "media_type", "prefer": "prefer", "cert": "cert", "key": "key",
-    "ca": "ca", "organisation": "organisation", "role": "role",
+    "ca": "ca", "rate": "rate", "organisation": "organisation", "role": "role",
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def told(found: Target, given: Mapping[str, Any], without: tuple[str, ...] = ())
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     files = {name: str(given[name].absolute()) if given[name] else None for name in ("cert", "key", "ca")}
-    said = {**{name: given[name] for name in FLAGS}, **files, "media_type": given["media_type"], "prefer": given["prefer"]}
+    said = {**{name: given[name] for name in FLAGS}, **files, "media_type": given["media_type"], "prefer": given["prefer"], "rate": given["rate"]}
     said |= {"types": given["types"].split(",") if given["types"] else None, "headers": _headers(given["headers"]) or None}
     said |= {"alternate": None if given["documents"] is None else documents.TYPE if given["documents"] else ""}
     return {name: value for name, value in said.items() if value is not None}

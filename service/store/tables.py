@@ -218,6 +218,7 @@ target = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("removed_at", BigInteger, nullable=True),
     Column("catching_up", BigInteger, nullable=True),  # the key of the stream that was looked at last; none once all were
+    Column("paced_until", BigInteger, nullable=False, server_default="0"),  # when it may be called next, where a rate is agreed
 )
 
 access = Table(

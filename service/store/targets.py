@@ -102,6 +102,13 @@ def change(tx: Connection, id: str, **values: Any) -> None:
     tx.execute(update(target).where(target.c.id == id).values(**values))
 
 
+def next_call(tx: Connection, id: str, now: int, gap: int) -> int:
+    """When a target may be called next, whoever calls; the call after that comes a gap (microseconds) later."""
+    sql = "UPDATE target SET paced_until = CASE WHEN paced_until > : THEN paced_until ELSE : END + : WHERE id = : RETURNING paced_until"
+    found = run(tx, sql, (now, now, gap, id))
+    return int(found[0][0]) - gap if found else now
+
+
 def fared(tx: Connection, id: str, *, snoozed_until: int = 0, failed: int = 0, recovered: bool = False) -> None:
     """Notes how a target has fared with one of those that send to it: more failures, after it recovered or on top of what there were.
 

@@ -4,7 +4,7 @@ It takes paths under the EHR's base and nothing else, so that no answer can lead
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
@@ -42,7 +42,12 @@ class Always:
 
 
 class Door:
-    def __init__(self, base_url: str, line: Carries, lets_in: LetsIn | None = None, manner: Manner | None = None):
+    """`pace` waits until one more call may be made."""
+
+    def __init__(
+        self, base_url: str, line: Carries, lets_in: LetsIn | None = None, manner: Manner | None = None, pace: Callable[[], object] = lambda: None
+    ):
+        self._pace = pace
         self.base, self._line, self._lets_in, self._manner = base_url.rstrip("/"), line, lets_in or Always(), manner or Manner()
         self.heard: deque[Exchange] = deque(maxlen=CALLS)  # the last calls and what came of them; whoever begins an attempt clears it
 
@@ -64,6 +69,7 @@ class Door:
         return self.call("GET", path) if reply.status in (401, 403) else reply
 
     def _called(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
+        self._pace()
         try:
             reply = self._line.call(method, f"{self.base}{path}", dict(headers), body)
         except (NotReached, Interrupted) as error:

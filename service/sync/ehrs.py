@@ -1,12 +1,15 @@
 """EHRs as the worker speaks to them: a line each, what lets us in, and what they say that they can do."""
 
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from service import connecting
 from service.manners import ANSWERS, FHIR_JSON, Manner
 from service.store import targets
+from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.access import Access
 from service.sync.auth import line_to
@@ -18,7 +21,8 @@ from service.sync.transport import Interrupted, Line, NotLetIn, NotReached
 from service.tenant import derived
 from service.wiring import Service
 
-STATEMENT_GOOD_FOR = 3600 * 1_000_000
+SECOND = 1_000_000
+STATEMENT_GOOD_FOR = 3600 * SECOND
 
 
 def rest(service: Service, target: Target, lets_in: Access | None = None) -> tuple[Rest, Line]:
@@ -32,7 +36,16 @@ def over(service: Service, target: Target, line: Carries, lets_in: LetsIn | None
     tenant, s = service.tenant, target.settings
     namespace = UUID(bytes=derived(tenant.secret, f"request ids after {tenant.restores} restores")[:16])
     manner = Manner(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), connecting.headers(tenant, target), target.organisation or "", namespace)
-    return Rest(Door(target.base_url, line, lets_in, manner), restored=tenant.restores > 0)
+    return Rest(Door(target.base_url, line, lets_in, manner, partial(_pace, service, target)), restored=tenant.restores > 0)
+
+
+def _pace(service: Service, target: Target) -> None:
+    """Waits for the turn of one call, where a rate is agreed: all who call this EHR, in whatever process, take turns."""
+    rate = target.settings.get("rate")
+    if rate:
+        now = micros(service.tenant.now())
+        at = service.database.write(lambda tx: targets.next_call(tx, target.id, now, int(SECOND / rate)))
+        time.sleep(max(0, at - now) / SECOND)
 
 
 def able(service: Service, target: Target, ehr: Rest, now: int) -> Abilities:
