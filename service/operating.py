@@ -145,6 +145,7 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     if targets.named(tx, found.id):
         gone = targets.get(tx, found.id) is None
         raise Conflict(f"There was an EHR {found.id}, which was removed: its name is not used again" if gone else f"There is an EHR {found.id} already")
+    check_place(tx, found)
     made = replace(found, settings=connecting.sealed(tenant, found, token), catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
@@ -153,6 +154,14 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
 def lock(tx: Connection) -> None:
     """Has registrations made, changed and ended one after another."""
     lock_name(tx, "registrations")
+
+
+def check_place(connection: Connection, found: Target) -> None:
+    """Raises Conflict where another EHR is at the same base URL: what has no identifier would be there twice."""
+    place = connecting.place(found.base_url)
+    there_already = [one.id for one in targets.all_targets(connection) if one.id != found.id and connecting.place(one.base_url) == place]
+    if there_already:
+        raise Conflict(f"EHR {there_already[0]} is at {found.base_url} already: what is sent by two names would be there twice")
 
 
 def check_ehr(found: Target) -> None:
@@ -230,7 +239,8 @@ LINKED = {"Patient": ("patient", "patient"), "Practitioner": ("practitioner", "p
 def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: str, *, same_person: bool = False) -> None:
     """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann.
 
-    What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that.
+    What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that;
+    what was refused under it is owed again.
     Raises NotFound, and Unprocessable, also for what is another patient's there unless both are said to be the same person.
     """
     if problems := wrong_link(remote_id):
@@ -247,7 +257,7 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"")], now)
     again = {num}
     if before is not None and before.remote_id not in (None, remote_id):
-        again |= set(copies.of_stream(tx, name, key))
+        again |= {*copies.of_stream(tx, name, key), *outbox.parked(tx, streams[key])}
     outbox.owe(tx, name, dict.fromkeys(again, streams[key]), now, reason="Linked")
     deliveries.wake(tx, name, [num], now)
 

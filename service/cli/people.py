@@ -6,10 +6,12 @@ from service import operating
 from service.cli import named, show
 from service.cli.ehrs import ehr
 from service.cli.wired import now, wired
+from service.errors import Unprocessable
 from service.sync import ehrs, planning
-from service.sync.matching import Candidate
+from service.sync.matching import Candidate, agreement
 from service.sync.outcomes import Outcome
-from service.sync.transport import Interrupted, NotReached
+from service.sync.transport import Interrupted, NotLetIn, NotReached
+from service.wiring import Service
 
 COLUMNS = {"resource": "Ours", "remoteId": "Theirs", "agrees": "Agrees", "differs": "Does not", "said": ""}
 
@@ -59,14 +61,42 @@ def _rows(said: str, found: list[Candidate] | Outcome) -> list[dict[str, object]
 @click.argument("resource")
 @click.argument("remote_id")
 @click.option("--same-person", is_flag=True, help="Two patients of ours are this one there: they are the same person.")
-def link(name: str, resource: str, remote_id: str, same_person: bool) -> None:
+@click.option("--unseen", is_flag=True, help="Link without a look at what is there: for an EHR that cannot be asked.")
+def link(name: str, resource: str, remote_id: str, same_person: bool, unseen: bool) -> None:
     """Link a person or place to what the EHR has of it. RESOURCE is Patient/ID, Practitioner/ID or Organization/ID with the clinic's own key.
 
-    Where it was linked to another before, all that the EHR holds of the patient is sent again, now naming this one.
+    It is read there first, and what agrees is shown, never what it says. Where it was linked to another before, all that the EHR
+    holds of the patient is sent again, now naming this one, and so is what was refused under the other.
     """
     with wired() as service:
+        agrees = {} if unseen else _agreement(service, name, resource, remote_id)
         service.database.write(lambda tx: operating.link(service.tenant, tx, name, resource, remote_id, same_person=same_person))
-    show.done(f"{resource} is {remote_id} at {name}.", ehr=name, resource=resource, remoteId=remote_id)
+    said = {"agrees": [one for one, yes in agrees.items() if yes], "differs": [one for one, yes in agrees.items() if not yes]}
+    words = "".join(f" It {verb}: {', '.join(said[of])}." for of, verb in (("agrees", "agrees in"), ("differs", "does not in")) if said[of])
+    show.done(f"{resource} is {remote_id} at {name}.{words}", ehr=name, resource=resource, remoteId=remote_id, **({} if unseen else said))
+
+
+def _agreement(service: Service, name: str, resource: str, remote_id: str) -> dict[str, bool]:
+    """What agrees of ours and theirs, and whether it does. Raises Failure where the EHR has none such or cannot be asked."""
+    if problems := operating.wrong_link(remote_id):
+        raise Unprocessable(problems=problems)
+    with service.database.reading() as connection:
+        target, num = named.ehr(connection, name), operating.linked(service.tenant, connection, name, resource)
+        ours = planning.seen_by(connection, target, num, now(service))
+    type_ = resource.partition("/")[0]
+    talk, line = ehrs.rest(service, target)
+    try:
+        reply = talk.get(f"/{type_}/{remote_id}")
+    except (NotReached, Interrupted, NotLetIn) as error:
+        raise show.Failure(f"{target.base_url} does not answer: {error}; --unseen links without a look") from None
+    finally:
+        line.close()
+    theirs = reply.json() or {}
+    if reply.status in (404, 410) or (reply.status == 200 and (theirs.get("resourceType"), theirs.get("id")) != (type_, remote_id)):
+        raise show.Failure(f"{name} has no {type_}/{remote_id}: nothing is linked", show.REFUSED)
+    if reply.status != 200:
+        raise show.Failure(f"{name} does not let {type_}/{remote_id} be read ({reply.status}); --unseen links without a look")
+    return agreement(ours, theirs) if ours is not None else {}
 
 
 @ehr.command("catch-up")

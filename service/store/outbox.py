@@ -83,6 +83,12 @@ def owe_refused(tx: Connection, target: str, words: str, people: Collection[str]
     owe(tx, target, {one: numbers[key] for one, key in found.items()}, now, reason="It may be taken now")
 
 
+def parked(connection: Connection, stream: int) -> list[int]:
+    """The resources of a stream that are parked."""
+    d = delivery.c
+    return list(connection.execute(select(d.resource).where(d.stream == stream, d.state == PARKED)).scalars())
+
+
 def counts(connection: Connection, target: str | None = None) -> dict[tuple[str, str], int]:
     """How many deliveries there are in each state: (target, state) -> count."""
     query = select(delivery.c.target, delivery.c.state, func.count()).group_by(delivery.c.target, delivery.c.state)

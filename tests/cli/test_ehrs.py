@@ -62,8 +62,18 @@ def test_an_ehr_that_is_asked_for_transactions_and_has_none_is_said_to_get_every
     assert added.code == 0 and ("everything goes singly" in added.out) == bool(said)
     tried = run("ehr", "test", "one")
     assert tried.code == 0 and tried.err.strip() == said
-    run("ehr", "add", "two", f"{sandbox}{path}", *DEMO)
-    assert run("ehr", "test", "two").err == ""
+    run("ehr", "set", "one", "--no-transactions")
+    assert run("ehr", "test", "one").err == ""
+
+
+def test_one_base_url_is_given_to_one_ehr_however_it_is_written(run: Run, sandbox: str) -> None:
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
+    for url in (f"{sandbox}/fhir/r4//", f"{sandbox}/fhir/r4".replace("http:", "HTTP:")):
+        said = run("ehr", "add", "two", url, *DEMO)
+        assert said.code == 4 and "EHR one is at" in said.err, said
+    assert [row["id"] for row in run("ehr", "list").rows] == ["one"]
+    assert run("ehr", "remove", "one", "--yes").code == 0
+    assert run("ehr", "add", "two", f"{sandbox}/fhir/r4", *DEMO).code == 0
 
 
 def test_a_name_is_given_to_one_ehr(run: Run, sandbox: str) -> None:
@@ -103,7 +113,9 @@ def test_a_paused_ehr_is_sent_nothing_until_it_is_resumed(run: Run, pushed: Http
 
 def test_a_link_is_refused_for_what_is_not_there(run: Run, pushed: Http, sandbox: str) -> None:
     run("ehr", "add", "one", f"{sandbox}/fhir/r4", "--private")
-    assert run("ehr", "link", "one", "Patient/ann", "8f2c").code == 0
+    unseen = run("ehr", "link", "one", "Patient/ann", "8f2c")
+    assert unseen.code == 4 and "has no Patient/8f2c" in unseen.err, unseen
+    assert run("ehr", "link", "one", "Patient/ann", "8f2c", "--unseen").code == 0
     assert run("ehr", "link", "one", "Patient/nobody", "8f2c").code == 3
     assert run("ehr", "link", "nobody", "Patient/ann", "8f2c").code == 3
     assert run("ehr", "link", "one", "Patient/ann", "Patient/8f2c").code == 4

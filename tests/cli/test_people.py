@@ -62,6 +62,40 @@ def test_who_comes_near_is_shown_by_what_agrees_and_linked_by_a_person(run: Run,
     assert {entry["resource"]["subject"].get("reference") for entry in encounters} == {f"Patient/{theirs}"}
 
 
+def test_a_link_says_what_agrees_and_never_what_is_there(run: Run, pushed: Http, sandbox: str) -> None:
+    theirs = entered(sandbox, ann(pushed), birthDate="1901-02-03")
+    run("ehr", "add", "gp", f"{sandbox}/fhir/r4", "--private")
+    said = run("ehr", "link", "gp", "Patient/ann", theirs)
+    assert said.rows[0]["differs"] == ["birth date"] and "NHS number" in said.rows[0]["agrees"]
+    assert "1901" not in said.out and str(ann(pushed)["familyName"]) not in said.out
+
+
+def test_an_ehr_that_cannot_be_asked_links_unseen_alone(run: Run, pushed: Http, sandbox: str) -> None:
+    run("ehr", "add", "gp", f"{sandbox}/fhir/r4", "--private")
+    fault = {"fault": "status", "persona": "plain", "status": 403, "method": "GET", "type": "Patient"}
+    assert requests.post(f"{sandbox}/_sandbox/faults", json=fault, timeout=10).status_code == 201
+    said = run("ehr", "link", "gp", "Patient/ann", "8f2c")
+    assert said.code == 1 and "--unseen" in said.err
+    assert run("ehr", "link", "gp", "Patient/ann", "8f2c", "--unseen").code == 0
+
+
+def test_what_was_refused_under_a_wrong_link_is_sent_once_it_is_mended(run: Run, pushed: Http, sandbox: str) -> None:
+    theirs = entered(sandbox, ann(pushed), birthDate="1901-02-03")
+    run("ehr", "add", "gp", f"{sandbox}/fhir/r4", "--private")
+    run("ehr", "link", "gp", "Patient/ann", "not-there", "--unseen")
+    fault = {"fault": "status", "persona": "plain", "status": 422, "method": "POST", "type": "Encounter"}
+    made = requests.post(f"{sandbox}/_sandbox/faults", json=fault, timeout=10)
+    assert made.status_code == 201
+    run("work", "--until-idle")
+    assert run("deliveries", "list", "--state", "parked", "--type", "Encounter").rows
+    assert requests.delete(f"{sandbox}/_sandbox/faults", timeout=10).status_code == 204
+    assert run("ehr", "link", "gp", "Patient/ann", theirs).code == 0
+    run("work", "--until-idle")
+    assert run("deliveries", "list", "--state", "parked", "--patient", "ann").rows == []
+    encounters = requests.get(f"{sandbox}/fhir/r4/Encounter", timeout=10).json()["entry"]
+    assert {entry["resource"]["subject"].get("reference") for entry in encounters} == {f"Patient/{theirs}"}
+
+
 def test_nobody_is_asked_of_an_ehr_that_is_not_there(run: Run, pushed: Http, sandbox: str) -> None:
     assert run("ehr", "match", "gp").code == 3
     assert run("ehr", "catch-up", "gp").code == 3

@@ -133,6 +133,22 @@ def test_a_patient_is_linked_to_whom_the_ehr_has(clinic: Http, parked: str, sand
     assert row["detail"] == f"Patient/ann is {parked}" and row["patient"] is not None
 
 
+def test_what_was_refused_under_a_wrong_link_is_owed_again_once_it_is_mended(clinic: Http, parked: str, sandbox: Sandbox, work: Work) -> None:
+    link = "/api/v1/ehrs/one/links/Patient/ann"
+    sandbox.fault("plain", "status", status=422, method="POST", type="Encounter")
+    clinic.put(link, {"remoteId": "not-there"})
+    work()
+    assert deliveries(clinic, type="Encounter", state="parked")
+    sandbox.mend()
+    assert clinic.put(link, {"remoteId": "not-there"}).status == 200
+    work()
+    assert deliveries(clinic, type="Encounter", state="parked"), "the same again mends nothing"
+    clinic.put(link, {"remoteId": parked})
+    work()
+    assert deliveries(clinic, type="Encounter", state="parked") == []
+    assert [one["subject"]["reference"] for one in sandbox.all("plain", "Encounter")] == [f"Patient/{parked}"]
+
+
 def test_nobody_is_linked_by_who_may_not_see_all_of_the_patient(clinic: Http, parked: str, reader: Any) -> None:
     below, denied = reader(2, OPERATE, role="operator"), reader(3, OPERATE, role="pharmacy")
     put(clinic, "consents", consent(provisions=[provision("deny", "C1", role="pharmacy")]))
