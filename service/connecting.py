@@ -75,6 +75,11 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or {'https': 443, 'http': 80}.get(parts.scheme, 0)}"
 
 
+def place(url: str) -> str:
+    """A base URL as it is compared: the case of scheme and host, the scheme's own port and slashes at the end make no other."""
+    return origin(url) + urlsplit(url).path.rstrip("/")
+
+
 def _of_auth(auth: dict[str, Any], *, private: bool) -> Problems:
     if auth.get("type") != "smart":
         return []

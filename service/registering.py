@@ -30,8 +30,8 @@ WITHHELD = "Withheld from this EHR since it was owed"  # as delivery says it
 UNHELD = "that this EHR neither holds nor is owed"
 COLUMNS = {"base_url": "baseUrl", "level": "level", "organisation": "organisation", "role": "role", "max_in_flight": "maxInFlight"}
 SETTINGS = {
-    "types": "types", "create_people": "createPeople", "alternate": "documents", "transactions": "transactions", "private": "private", "auth": "auth",
-    "headers": "headers", "media_type": "mediaType", "prefer": "prefer", "cert": "cert", "key": "key", "ca": "ca",
+    "types": "types", "create_people": "createPeople", "alternate": "documents", "transactions": "transactions", "rate": "rate", "private": "private",
+    "auth": "auth", "headers": "headers", "media_type": "mediaType", "prefer": "prefer", "cert": "cert", "key": "key", "ca": "ca",
 }  # fmt: skip
 SECRET = ("auth", "headers", "cert", "key", "ca")
 REACHED_BY = frozenset({"baseUrl", "private", "auth", "headers", "mediaType", "prefer", "cert", "key", "ca"})
@@ -64,6 +64,7 @@ def change(tenant: Tenant, tx: Connection, before: Target, wanted: Target, now: 
     was = opened(tenant, before)
     names = changed(was, wanted, token)
     if "baseUrl" in names:
+        operating.check_place(tx, wanted)
         _move(tx, before, wanted, now)
     columns = {name: getattr(wanted, name) for name in COLUMNS}
     targets.change(tx, before.id, **columns, settings=connecting.sealed(tenant, wanted, token))

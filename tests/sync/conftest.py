@@ -32,6 +32,10 @@ class Sandbox:
     def url(self, persona: str) -> str:
         return self.origin + PERSONAS[persona].path
 
+    def also(self, persona: str) -> str:
+        """The same by another name of the machine: two EHRs of ours are never at one URL."""
+        return self.url(persona).replace("127.0.0.1", "localhost")
+
     def counts(self, persona: str) -> dict[str, int]:
         found = self._http.get(f"{self.origin}/_sandbox/counts").json()[persona]
         return {type_: n["current"] for type_, n in found.items() if n["current"]}

@@ -147,7 +147,7 @@ def test_a_practitioner_comes_before_who_refers_to_them(clinic: Http, ehr: Small
 
 
 def test_others_are_delivered_to_while_one_is_caught_up_with(clinic: Http, ehr: Small, connect: Connect, work: Work, clock: Clock) -> None:
-    connect("first", ehr.base, 1)
+    connect("first", ehr.base.replace("127.0.0.1", "localhost"), 1)
     people(clinic, *(f"p{n}" for n in range(STREAMS)))
     connect("late", ehr.base, 1, caught_up=False)
     work()

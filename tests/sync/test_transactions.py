@@ -92,7 +92,7 @@ def test_the_whole_pathway_goes_in_few_requests_and_lands_as_singly(
     requests_singly, counts, versions = len(sandbox.asked("plain")), sandbox.counts("plain"), sandbox.versions("plain")
     logical = references(sandbox)
     sandbox.reset()
-    request.getfixturevalue("connect")("again", sandbox.url("plain"), transactions=True)
+    request.getfixturevalue("connect")("again", sandbox.also("plain"), transactions=True)
     work()
     assert set(states(clinic, ehr="again")) <= {"delivered", "superseded"}
     assert sandbox.counts("plain") == counts and references(sandbox) == logical and sandbox.versions("plain") <= versions
@@ -205,7 +205,7 @@ def test_one_that_is_there_twice_spoils_the_bundle_and_parks_alone(visit: Http, 
     ours = next(one for one in sandbox.all("plain", "Observation") if "hasMember" in one)
     sandbox.reset()
     sandbox.seed("plain", *[{"resourceType": "Observation", "status": "final", "code": ours["code"], "identifier": ours["identifier"]}] * 2)
-    connect("again", sandbox.url("plain"), transactions=True)
+    connect("again", sandbox.also("plain"), transactions=True)
     work()
     [parked] = deliveries(visit, ehr="again", state="parked")
     assert (parked["resource"]["type"], parked["attempts"]) == ("Observation", 1) and len(bundles(sandbox)) == 1
@@ -343,7 +343,7 @@ def test_a_condition_finds_what_is_there_and_brings_it_up_to_date(
     sandbox.reset()
     old = [{name: value for name, value in one.items() if name in ("resourceType", "identifier", "code", "class")} for found in ours.values() for one in found[:2]]
     seeded = sandbox.seed("plain", *[{**one, "status": "preliminary" if one["resourceType"] == "Observation" else "planned"} for one in old])
-    connect("plain", sandbox.url("plain"), transactions=True)
+    connect("plain", sandbox.also("plain"), transactions=True)
     work()
     found = [one for type_ in ours for one in sandbox.all("plain", type_)]
     assert {type_: sandbox.counts("plain")[type_] for type_ in ours} == {type_: len(of) for type_, of in ours.items()} and once(sandbox)

@@ -30,7 +30,7 @@ class Receiver:
         self._numbers, self._before = itertools.count(1), before
 
     def call(self, method: str, url: str, _headers: dict[str, str], body: bytes | None = None) -> Reply:
-        path = url.removeprefix("https://ehr.example.org")
+        path = "/" + url.split("/", 3)[3]  # each EHR is at a host of its own
         self.asked.append((method, path, body or b""))
         if self._before is not None:
             self._before(self)
@@ -48,7 +48,7 @@ class Receiver:
 
 
 def add_ehr(service: Service, name: str, level: int, *, role: str | None = "ehr", organisation: str | None = None) -> str:
-    made = Target(name, "https://ehr.example.org", "4.0.1", level, organisation, role, False, 4, 0, 0, settings={"create_people": True})
+    made = Target(name, f"https://{name}.example.org", "4.0.1", level, organisation, role, False, 4, 0, 0, settings={"create_people": True})
     service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, made, None, micros(service.tenant.now())))
     return name
 

@@ -53,7 +53,7 @@ def test_a_condition_creates_what_is_not_there_and_takes_what_is(plain: Http, co
     ours = without_meta(reading(sandbox))
     sandbox.reset()
     ids = [name.partition("/")[2] for _ in range(there) for name in sandbox.seed("plain", {**ours, "hasMember": [], "status": "preliminary"})]
-    connect("again", sandbox.url("plain"))
+    connect("again", sandbox.also("plain"))
     work()
     found = [one for one in sandbox.all("plain", "Observation") if one["identifier"] == ours["identifier"]]
     parked = deliveries(plain, ehr="again", state="parked")
@@ -166,7 +166,7 @@ def test_a_warning_that_nothing_was_found_hides_nothing(plain: Http, sandbox: Sa
 def test_whatever_was_preferred_a_success_is_one(plain: Http, connect: Connect, sandbox: Sandbox, work: Work, prefer: str) -> None:
     """F7: Prefer may be obeyed or not; an answer may have a body, an outcome or nothing."""
     sandbox.reset()
-    connect("prefers", sandbox.url("plain"), prefer=prefer)
+    connect("prefers", sandbox.also("plain"), prefer=prefer)
     work()
     chart(plain, 90)
     work()
@@ -363,7 +363,7 @@ def test_a_409_with_what_was_made_of_the_request_before_is_a_success(plain: Http
     original = sandbox.all("plain", "Encounter")[0]
     said = original if same else {**original, "identifier": [{"system": system_of("Encounter"), "value": "another"}]}
     sandbox.fault("plain", "status", status=409, body=said, method="POST", type="Encounter")
-    connect("again", sandbox.url("plain"))
+    connect("again", sandbox.also("plain"))
     work()
     assert set(states(plain, ehr="again", type="Encounter")) == {"delivered" if same else "parked"}
     assert len(sandbox.all("plain", "Encounter")) == 1
