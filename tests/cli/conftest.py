@@ -1,11 +1,13 @@
 """The command line on a database of its own, run in this process: what it said, line by line, and its exit code."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from service.app import create_app
 from service.cli import main
@@ -33,6 +35,12 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     for name, value in (("DATABASE_URL", url), ("SECRET", SECRET), ("OUTBOUND_PRIVATE", "true"), ("LOG_LEVEL", "ERROR")):
         monkeypatch.setenv(f"PATHWAY_FHIR_{name}", value)
     return Settings()
+
+
+@pytest.fixture(autouse=True)
+def logs_go_to_stderr() -> None:
+    """As every command has it, before anything else that a test starts writes its first line."""
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=sys.__stderr__))
 
 
 @pytest.fixture
