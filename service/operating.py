@@ -142,10 +142,7 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     """
     check_ehr(found)
     lock(tx)
-    if targets.named(tx, found.id):
-        gone = targets.get(tx, found.id) is None
-        raise Conflict(f"There was an EHR {found.id}, which was removed: its name is not used again" if gone else f"There is an EHR {found.id} already")
-    check_place(tx, found)
+    check_new(tx, found)
     made = replace(found, settings=connecting.sealed(tenant, found, token), catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
@@ -154,6 +151,14 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
 def lock(tx: Connection) -> None:
     """Has registrations made, changed and ended one after another."""
     lock_name(tx, "registrations")
+
+
+def check_new(connection: Connection, found: Target) -> None:
+    """Raises Conflict where the name of an EHR that is to be added, or its base URL, has another."""
+    if targets.named(connection, found.id):
+        gone = targets.get(connection, found.id) is None
+        raise Conflict(f"There was an EHR {found.id}, which was removed: its name is not used again" if gone else f"There is an EHR {found.id} already")
+    check_place(connection, found)
 
 
 def check_place(connection: Connection, found: Target) -> None:

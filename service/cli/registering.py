@@ -10,12 +10,13 @@ from mappings.disclosure import Level
 from service import operating, registering
 from service.cli import connecting, named, show
 from service.cli.ehrs import ehr, singly
+from service.cli.planned import FORECAST
 from service.cli.wired import now, wired
 from service.connecting import sealed
 from service.store import audit, outbox
 from service.store.outbox import PARKED, SENDING, UNSUPPORTED, WAITING
 from service.store.targets import Target
-from service.sync import ehrs
+from service.sync import ehrs, rehearsing
 from service.sync.access import Access
 from service.sync.deliver import Abilities, abilities
 from service.sync.transport import Interrupted, NotReached
@@ -28,21 +29,29 @@ Given = dict[str, Any]
 @ehr.command()
 @click.argument("name")
 @click.argument("base_url")
+@click.option("--dry-run", is_flag=True, help="Register nothing: show type by type what it would be sent, and how.")
 @connecting.options
-def add(name: str, base_url: str, **given: Any) -> None:
+def add(name: str, base_url: str, dry_run: bool, **given: Any) -> None:
     """Register an EHR. Nothing is sent before its CapabilityStatement was read."""
     found = connecting.told(Target(name, base_url.rstrip("/"), "4.0.1", int(Level.C1), None, None, False, 4, 0, 0), given)
     operating.check_ehr(found)
-    level = Level(found.level).name
     with wired() as service:
+        with service.database.glance() as connection:
+            operating.check_new(connection, found)
         found, able = _tried(service, found, given["token"])
+        lacks = rehearsing.falls_short(found, able)
+        said = f"{_summary(able)}{_short(lacks)}{singly(found, able)}"
+        if dry_run:
+            show.rows(rehearsing.forecast(service, found, able, every=True), FORECAST)
+            click.echo(f"{said} Nothing is registered.", err=True)
+            return
 
         def work(tx: Connection) -> None:
             operating.add_ehr(service.tenant, tx, found, given["token"], now(service), from_now=given["only_changes"])
-            _record(service, tx, "ehr add", name, level)
+            _record(service, tx, "ehr add", name, Level(found.level).name)
 
         service.database.write(work)
-    show.done(f"EHR {name} is registered at level {level}. {_summary(able)}{singly(found, able)}{_next(found)}", ehr=name)
+    show.done(f"EHR {name} is registered at level {Level(found.level).name}. {said}{_next(found)}", ehr=name, **lacks)
 
 
 def _tried(service: Service, found: Target, token: str | None) -> tuple[Target, Abilities]:
@@ -65,6 +74,12 @@ def _record(service: Service, tx: Connection, action: str, name: str, detail: st
 def _summary(able: Abilities) -> str:
     taken = sorted(t for t in able.interactions if able.can(t, "create"))
     return f"It takes {', '.join(taken)}." if taken else "It takes nothing: everything will be unsupported."
+
+
+def _short(lacks: dict[str, list[str]]) -> str:
+    """What of ours does not go there as it is, in words."""
+    words = {"unsupported": "It does not take", "onlyCreated": "It takes, and takes no changes of,", "asDocuments": "As documents it gets"}
+    return "".join(f" {said} {', '.join(lacks[of])}." for of, said in words.items() if lacks[of])
 
 
 def _next(found: Target) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from mappings.search import PARAMETERS
 from service.store import streams, targets
 from service.store.copies import Copy
 from service.store.streams import Lease
 from service.store.targets import Target
-from service.sync import ehrs
+from service.sync import documents, ehrs
 from service.sync.deliver import PEOPLE, Abilities, Owed
 from service.sync.exchanges import SAID
 from service.sync.matching import KNOWN_BY
@@ -25,6 +26,7 @@ from service.wire import encode, read
 from service.wiring import Service
 
 TOGETHER = "In the Bundle above"
+UNSUPPORTED, AS_DOCUMENT, NO_CHANGES = "unsupported", "as a document", "changes of it are unsupported"
 SHOWN = frozenset(name.lower() for name in SAID)
 
 
@@ -105,11 +107,22 @@ def _words(outcome: Outcome | None) -> str:
     return getattr(outcome, "words", "")
 
 
-def forecast(service: Service, target: Target, able: Abilities) -> list[dict[str, Any]]:
-    """Type by type what an EHR would be sent of what is there now, were it added: how many, and in which way, or why not."""
+def forecast(service: Service, target: Target, able: Abilities, *, every: bool = False) -> list[dict[str, Any]]:
+    """Type by type what an EHR would be sent of what is there now, were it added: how many, and in which way, or why not; or of `every` type."""
     with service.database.glance() as connection:
-        counts = targets.seen(connection, target.level)
-    return [{"type": type_, "resources": n, "sent": _way(target, able, type_)} for type_, n in counts]
+        counts = dict(targets.seen(connection, target.level))
+    types = sorted(PARAMETERS) if every else counts
+    return [{"type": type_, "resources": counts.get(type_, 0), "sent": _way(target, able, type_)} for type_ in types]
+
+
+def falls_short(target: Target, able: Abilities) -> dict[str, list[str]]:
+    """The types that an EHR is sent and does not take as such, takes once and never again, or gets as documents."""
+    ways = {type_: _way(target, able, type_) for type_ in sorted(PARAMETERS)}
+    return {
+        "unsupported": [type_ for type_, way in ways.items() if way == UNSUPPORTED],
+        "onlyCreated": [type_ for type_, way in ways.items() if way.endswith(NO_CHANGES)],
+        "asDocuments": [type_ for type_, way in ways.items() if way == AS_DOCUMENT],
+    }
 
 
 def _way(target: Target, able: Abilities, type_: str) -> str:
@@ -120,8 +133,8 @@ def _way(target: Target, able: Abilities, type_: str) -> str:
             return "referred to by our identifier"
         return "looked for among its own" if able.searches(type_, "identifier") else "to be linked by hand: it cannot be searched by identifier"
     if not able.can(type_, "create"):
-        return "unsupported"
+        return AS_DOCUMENT if target.settings.get("alternate") and able.can(documents.TYPE, "create") else UNSUPPORTED
     way = "create; it cannot be asked whether it has it"
     if able.searches(type_, "identifier"):
         way = "conditional create" if type_ in able.conditional_create else "search, then create"
-    return way if able.can(type_, "update") else f"{way}; changes of it are unsupported"
+    return way if able.can(type_, "update") else f"{way}; {NO_CHANGES}"

@@ -35,7 +35,9 @@ def delivered(run: Run, pushed: Http, sandbox: str) -> Http:
 
 def test_an_ehr_is_added_with_what_it_says_that_it_takes(run: Run, sandbox: str) -> None:
     said = run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4/", *DEMO)
-    assert said.code == 0 and "Observation" in said.out and "CarePlan" not in said.out.replace("CarePlan,", ""), said
+    (told,) = said.rows
+    assert said.code == 0 and "It takes AllergyIntolerance, " in told["done"] and "CarePlan" in told["unsupported"] and told["asDocuments"] == [], said
+    assert "Condition" in told["onlyCreated"] and f"It does not take {', '.join(told['unsupported'])}." in told["done"]
     (row,) = run("ehr", "list").rows
     assert (row["id"], row["baseUrl"], row["level"], row["state"]) == ("one", f"{sandbox}/epic/fhir/r4", "C1", "open")
 
@@ -64,6 +66,24 @@ def test_an_ehr_that_is_asked_for_transactions_and_has_none_is_said_to_get_every
     assert tried.code == 0 and tried.err.strip() == said
     run("ehr", "set", "one", "--no-transactions")
     assert run("ehr", "test", "one").err == ""
+
+
+def test_what_would_be_sent_is_shown_before_an_ehr_is_added_and_nothing_is(run: Run, pushed: Http, sandbox: str) -> None:
+    said = run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO, "--dry-run")
+    assert said.code == 0 and run("ehr", "list").rows == [] and "Nothing is registered." in said.err
+    would = {row["type"]: row for row in said.rows}
+    assert would["CarePlan"]["sent"] == "unsupported" and would["Condition"]["sent"].endswith("changes of it are unsupported")
+    added = run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO)
+    assert [row for row in would.values() if row["resources"]] == run("ehr", "forecast", "one").rows
+    assert added.rows[0]["unsupported"] == [type_ for type_, row in would.items() if row["sent"] == "unsupported"]
+    for name, url in (("one", "/fhir/r4"), ("two", "/epic/fhir/r4")):
+        assert run("ehr", "add", name, f"{sandbox}{url}", *DEMO, "--dry-run").code == 4
+
+
+def test_what_goes_as_documents_is_forecast_as_such(run: Run, pushed: Http, sandbox: str) -> None:
+    said = run("ehr", "add", "one", f"{sandbox}/epic/fhir/r4", *DEMO, "--documents")
+    assert "CarePlan" in said.rows[0]["asDocuments"] and said.rows[0]["unsupported"] == []
+    assert {row["type"]: row["sent"] for row in run("ehr", "forecast", "one").rows}["CarePlan"] == "as a document"
 
 
 def test_one_base_url_is_given_to_one_ehr_however_it_is_written(run: Run, sandbox: str) -> None:

@@ -151,6 +151,6 @@ def test_headers_that_the_platform_wants_are_those_of_its_registration(visit: Ht
     work()
     assert "the header NHSD-Session-URID is needed" in str(deliveries(visit, ehr="bare", state="parked")[0]["reason"])
     own = [("NHSD-Session-URID", "555254240100"), ("NHSD-End-User-Organisation-ODS", "{organisation}")]
-    connect("nhs", sandbox.url("nhs"), organisation="A83001", headers=[*HEADERS, *own])
+    connect("nhs", sandbox.also("nhs"), organisation="A83001", headers=[*HEADERS, *own])
     work()
     assert set(states(visit, ehr="nhs")) <= {"delivered", "superseded"}
