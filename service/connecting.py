@@ -6,6 +6,7 @@ hands, and every machine that sends needs them. What is typed in (a token, templ
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,11 +28,11 @@ SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  
 CLIENT = re.compile(r"[\x20-\x7e]{1,200}")
 
 
-def problems(found: Target) -> Problems:
+def problems(found: Target, *, files: bool = True) -> Problems:
     """Every problem of how an EHR is to be reached, by its path. Its headers are (name, template), not sealed yet."""
     s = found.settings
     manner = manners.problems(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), s.get("headers") or (), found.organisation)
-    return [*_of_auth(s.get("auth") or {}, private=bool(s.get("private"))), *manner, *_of_files(s)]
+    return [*_of_auth(s.get("auth") or {}, private=bool(s.get("private"))), *manner, *(_of_files(s) if files else [])]
 
 
 def sealed(tenant: Tenant, found: Target, token: str | None) -> dict[str, Any]:
@@ -73,6 +74,11 @@ def origin(url: str) -> str:
     """Scheme, host and port of a URL."""
     parts: SplitResult = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or {'https': 443, 'http': 80}.get(parts.scheme, 0)}"
+
+
+def everything(types: Collection[str] | None) -> str:
+    """The scopes that an EHR is asked for where nobody said others: all of its types, or of all."""
+    return " ".join(f"system/{one}.cruds" for one in types) if types else "system/*.cruds"
 
 
 def place(url: str) -> str:

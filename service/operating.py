@@ -73,7 +73,8 @@ def ehr(target: Target, lets_in: Access, progress: tuple[int, int] | None, now: 
     return {
         "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
         "organisation": target.organisation, "role": target.role, "createPeople": bool(target.settings.get("create_people")),
-        "types": sorted(target.types) if target.types else None, "state": state,
+        "documents": bool(target.settings.get("alternate")), "transactions": bool(target.settings.get("transactions")),
+        "maxInFlight": target.max_in_flight, "types": sorted(target.types) if target.types else None, "state": state,
         "snoozedUntil": instant(target.snoozed_until) if target.snoozed_until > now else None, "failures": target.failures,
         "problem": lets_in.problem, "lacking": lacks, "software": (target.capability or {}).get("software"),
         **({} if progress is None else {"catchingUp": {"lookedAt": progress[0], "of": progress[1]}}),
@@ -169,8 +170,8 @@ def check_place(connection: Connection, found: Target) -> None:
         raise Conflict(f"EHR {there_already[0]} is at {found.base_url} already: what is sent by two names would be there twice")
 
 
-def check_ehr(found: Target) -> None:
-    """Raises Unprocessable for an EHR that may not be called, before it is."""
+def check_ehr(found: Target, *, files: bool = True) -> None:
+    """Raises Unprocessable for an EHR that may not be called, before it is; its files of certificates may be on other machines alone."""
     problems = []
     url = urlsplit(found.base_url)
     if not NAME.fullmatch(found.id):
@@ -184,7 +185,7 @@ def check_ehr(found: Target) -> None:
         problems.append(("/types", f"no types that are ever sent: {', '.join(unknown)}"))
     if not Level.C0 <= found.level <= Level.C2:
         problems.append(("/level", "should be C0, C1 or C2: what is C3 is never sent on its own"))
-    problems += connecting.problems(found)
+    problems += connecting.problems(found, files=files)
     if problems:
         raise Unprocessable("The EHR cannot be registered", problems)
 

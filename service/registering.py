@@ -10,12 +10,14 @@
 | base URL, token, client, headers, certificates         | a snooze and a problem by the old ones end                        |
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
+from mappings.disclosure import Level
 from service import connecting, disclosing, operating
 from service.disclosing import Reader
 from service.errors import Conflict
@@ -33,6 +35,13 @@ SETTINGS = {
     "types": "types", "create_people": "createPeople", "alternate": "documents", "transactions": "transactions", "rate": "rate", "private": "private",
     "auth": "auth", "headers": "headers", "media_type": "mediaType", "prefer": "prefer", "cert": "cert", "key": "key", "ca": "ca",
 }  # fmt: skip
+COLUMN_OF, SETTING_OF = ({said: name for name, said in one.items()} for one in (COLUMNS, SETTINGS))
+SWITCHES = ("createPeople", "documents", "transactions")
+PATCHED = ("level", "organisation", "role", "types", "maxInFlight", *SWITCHES)  # over our API: no way in, and no secret
+NAMED = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,100}")
+LEVELS = ("C0", "C1", "C2")
+MOST_IN_FLIGHT = 64
+DOCUMENT = "DocumentReference"
 SECRET = ("auth", "headers", "cert", "key", "ca")
 REACHED_BY = frozenset({"baseUrl", "private", "auth", "headers", "mediaType", "prefer", "cert", "key", "ca"})
 NAMED_BY = frozenset({"level", "organisation", "role"})  # consents name a recipient by these, and move it from its level
@@ -55,9 +64,10 @@ def changed(before: Target, wanted: Target, token: str | None = None) -> list[st
 def change(tenant: Tenant, tx: Connection, before: Target, wanted: Target, now: int, *, token: str | None = None, from_now: bool = False) -> list[str]:
     """Makes an EHR that was read as `before` one as is `wanted`, opened; with `from_now` it is owed nothing of what is there already.
 
-    Returns the members that changed. Raises NotFound, Unprocessable, and Conflict where it was changed meanwhile or cannot move.
+    Files of certificates are looked at by who calls it before. Returns the members that changed. Raises NotFound, Unprocessable, and Conflict
+    where it was changed meanwhile or cannot move.
     """
-    operating.check_ehr(wanted)
+    operating.check_ehr(wanted, files=False)
     operating.lock(tx)
     if _as_kept(operating.there(tx, before.id)) != _as_kept(before):
         raise Conflict(f"EHR {before.id} was changed meanwhile: look at it, and say it again")
@@ -75,6 +85,36 @@ def change(tenant: Tenant, tx: Connection, before: Target, wanted: Target, now: 
         clock.target_added(tx)
         _follow(tx, was, wanted, set(names), now, from_now=from_now)
     return names
+
+
+def patched(was: Target, told: Mapping[str, Any]) -> Target:
+    """An EHR, opened, with the members of a JSON merge patch (RFC 7396): null takes away what it had."""
+    columns: dict[str, Any] = {"level": int(Level[told["level"]])} if "level" in told else {}
+    columns |= {COLUMN_OF[name]: value for name, value in told.items() if name in ("organisation", "role", "maxInFlight")}
+    settings = {**was.settings, **{SETTING_OF[name]: value for name, value in told.items() if name in ("types", "createPeople", "transactions")}}
+    if "documents" in told:
+        settings["alternate"] = DOCUMENT if told["documents"] else None
+    auth = was.settings.get("auth") or {}
+    if auth.get("scope") == connecting.everything(was.settings.get("types")):
+        settings["auth"] = {**auth, "scope": connecting.everything(settings.get("types"))}
+    return replace(was, **columns, settings={name: value for name, value in settings.items() if value})
+
+
+def wrong_patch(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with what of an EHR is to be another, as it came."""
+    found = [] if told else [("", "should say what is to be another")]
+    if "level" in told and told["level"] not in LEVELS:
+        found.append(("/level", f"should be {', '.join(LEVELS)}"))
+    for name in ("organisation", "role"):
+        if (said := told.get(name)) is not None and not (isinstance(said, str) and NAMED.fullmatch(said)):
+            found.append((f"/{name}", "should be a text of 1 to 100 characters, or null for none"))
+    found += [(f"/{name}", "should be true or false") for name in SWITCHES if name in told and not isinstance(told[name], bool)]
+    types, most = told.get("types"), told.get("maxInFlight", 1)
+    if types is not None:
+        found += operating.wrong_pulls(types, operating.EVERY) or ([] if types else [("/types", "should name a type; null is for all")])
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_IN_FLIGHT:
+        found.append(("/maxInFlight", f"should be a whole number, from 1 to {MOST_IN_FLIGHT}"))
+    return found
 
 
 def _as_kept(found: Target) -> tuple[Any, ...]:

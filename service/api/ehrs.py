@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from mappings.search import PARAMETERS
-from service import operating
+from service import operating, registering
 from service.api import envelope, given
 from service.api.envelope import JSON
 from service.errors import Malformed, NotFound
@@ -35,6 +35,28 @@ def reconciliation(call: Call) -> Answer:
     with call.service.database.reading() as connection:
         found = operating.reconciliation(connection, call.args["name"])
     return Answer(200, encode(found), JSON)
+
+
+def change(call: Call) -> Answer:
+    """PATCH /api/v1/ehrs/{name}: a JSON merge patch of what it is sent; how it lets us in is changed on the command line alone"""
+    require_operator(call.who)
+    told = given.body(call, registering.PATCHED, registering.wrong_patch)
+    tenant, name = call.service.tenant, call.args["name"]
+
+    def work(tx: Connection) -> None:
+        before = operating.there(tx, name)
+        registering.change(tenant, tx, before, registering.patched(registering.opened(tenant, before), told), call.now)
+
+    _done(call, "change ehr", work, ", ".join(sorted(told)))
+    return Answer(200, encode(_ehr(call)), JSON)
+
+
+def remove(call: Call) -> Answer:
+    """DELETE /api/v1/ehrs/{name}: it is sent and asked nothing more"""
+    require_operator(call.who)
+    given_up = list[int]()
+    _done(call, "remove ehr", lambda tx: given_up.append(registering.remove(tx, call.args["name"], call.now)))
+    return Answer(200, encode({"ehr": call.args["name"], "givenUp": given_up[-1]}), JSON)
 
 
 def pause(call: Call) -> Answer:

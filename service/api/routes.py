@@ -41,6 +41,8 @@ ROUTES = (
     Route("POST", "/conflicts/<number>/settle", "settle conflict", contests.settle),
     Route("GET", "/ehrs", "list ehrs", ehrs.listed),
     Route("GET", "/ehrs/<name>", "get ehr", ehrs.one),
+    Route("PATCH", "/ehrs/<name>", "change ehr", ehrs.change),
+    Route("DELETE", "/ehrs/<name>", "remove ehr", ehrs.remove),
     Route("GET", "/ehrs/<name>/reconciliation", "get reconciliation", ehrs.reconciliation),
     Route("POST", "/ehrs/<name>/pause", "pause ehr", ehrs.pause),
     Route("POST", "/ehrs/<name>/resume", "resume ehr", ehrs.resume),

@@ -75,7 +75,8 @@ def told(found: Target, given: Mapping[str, Any], without: tuple[str, ...] = ())
     settings = {name: value for name, value in {**found.settings, **_settings(given)}.items() if value and name not in gone}
     before = settings.pop("auth", None)
     asked = {name: given[name] for name in OF_TOKENS if given[name] is not None}
-    if auth := _auth(None if given["token"] else before, asked, _everything(found.settings.get("types")), _everything(settings.get("types"))):
+    scopes = [connecting.everything(one.get("types")) for one in (found.settings, settings)]
+    if auth := _auth(None if given["token"] else before, asked, *scopes):
         settings["auth"] = auth
     organisation, role = (None if name in gone else given[name] or getattr(found, name) for name in ("organisation", "role"))
     level = int(Level[given["level"]]) if given["level"] else found.level
@@ -100,10 +101,6 @@ def _auth(before: dict[str, Any] | None, asked: dict[str, Any], all_before: str,
     scope = smart["scope"] if smart and smart["scope"] != all_before else everything
     kept = {"client_id": smart["client_id"], "alg": smart["alg"], "token_url": None if smart["discovered"] else smart["token_url"]} if smart else {}
     return {"type": "smart", "client_id": None, "token_url": None, "alg": None, "scope": scope, **kept, **asked}
-
-
-def _everything(types: list[str] | None) -> str:
-    return " ".join(f"system/{one}.cruds" for one in types) if types else "system/*.cruds"
 
 
 def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -62,6 +62,13 @@ SAID: dict[str, dict[str, Any]] = {
     )) | {"description": "For a client of level C3 that sees both sides."},
     "list ehrs": _operated("ehrs", "listEhrs", "List the EHRs and how they are faring", "EhrList", ()),
     "get ehr": _operated("ehrs", "getEhr", "Read an EHR and how it is faring", "Ehr", (p.NAME,), 404),
+    "change ehr": _told("EhrChange", _operated("ehrs", "changeEhr", "Change what an EHR is sent", "Ehr", (p.NAME,), 404)) | {"description": (
+        "A JSON merge patch (RFC 7396): what is given becomes another, null takes it away, and all else stays. What follows for what it is owed is done. "
+        "Where it is and how it lets us in is changed on the command line alone: `pathway-fhir ehr set`."
+    )},
+    "remove ehr": _operated("ehrs", "removeEhr", "End an EHR: it is sent and asked nothing more", "RemovedEhr", (p.NAME,), 404) | {"description": (
+        "What is open is given up, and what let us in is forgotten. What it holds stays there, its deliveries can be read, and its name is not used again."
+    )},
     "get reconciliation": _operated("ehrs", "getReconciliation", "Read what the last reconciliation of an EHR found", "Reconciliation", (p.NAME,), 404),
     "pause ehr": _operated("ehrs", "pauseEhr", "Send an EHR nothing for the time being", "Ehr", (p.NAME,), 404),
     "resume ehr": _operated("ehrs", "resumeEhr", "Send an EHR what it is owed again", "Ehr", (p.NAME,), 404),

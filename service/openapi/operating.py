@@ -4,6 +4,7 @@ from mappings import KINDS
 from service.contending import KEPT
 from service.openapi.schemas import CLASS, MOMENT, Schema, listed, number, record, ref, text
 from service.operating import EVERY, EVERY_BETWEEN, LINKED
+from service.registering import LEVELS, MOST_IN_FLIGHT
 from service.store.conflicts import STATES as CONFLICT_STATES
 from service.store.outbox import STATES
 
@@ -82,7 +83,7 @@ def _ehrs() -> dict[str, Schema]:
             "id": text("The EHR's name."), "baseUrl": text("Its FHIR base.", format="uri"), "fhirVersion": text("The FHIR version that it speaks."),
             "level": CLASS, "organisation": {"type": ["string", "null"]}, "role": {"type": ["string", "null"]},
             "createPeople": {"type": "boolean", "description": "Whether people and places are created there, or matched by an operator."},
-            "types": {"anyOf": [listed(ref("FhirType")), {"type": "null"}], "description": "The types that it is owed; null for all."},
+            **_sent(), "types": {"anyOf": [listed(ref("FhirType")), {"type": "null"}], "description": "The types that it is owed; null for all."},
             "state": {"type": "string", "enum": ["open", "degraded", "paused", "snoozed"]}, "snoozedUntil": {"type": ["string", "null"], "format": "date-time"},
             "failures": number("Failures in a row."),
             "problem": {"type": ["string", "null"], "description": "What keeps us out of it, or did when it was last asked."},
@@ -96,6 +97,13 @@ def _ehrs() -> dict[str, Schema]:
                 "lookedAt": number("Patients and places looked at."), "of": number("How many there are."),
             }),
         }),
+        "EhrChange": record("What of an EHR is to be another.", {}, {
+            "level": {"type": "string", "enum": list(LEVELS), "description": "What it is sent where no consent says otherwise."},
+            "organisation": {"type": ["string", "null"]}, "role": {"type": ["string", "null"]},
+            "types": {"anyOf": [listed(ref("FhirType")) | {"minItems": 1}, {"type": "null"}], "description": "The types that it is sent; null for all."},
+            "createPeople": {"type": "boolean", "description": "Whether people and places are created there."}, **_sent(),
+        }) | {"minProperties": 1},
+        "RemovedEhr": record("An EHR that was ended.", {"ehr": text("Its name."), "givenUp": number("How many deliveries were open, and are given up.")}),
         "EhrList": record("Every EHR.", {"items": listed(ref("Ehr"))}),
         "Reconciliation": record("How an EHR stood when all of it was last looked at.", {
             "ehr": text("The EHR's name."), "at": MOMENT, "seconds": {"type": "number", "description": "How long it took."},
@@ -104,6 +112,14 @@ def _ehrs() -> dict[str, Schema]:
             "problems": listed(text("What kept it from being all.")),
         }),
     }  # fmt: skip
+
+
+def _sent() -> dict[str, Schema]:
+    return {
+        "documents": {"type": "boolean", "description": "Whether what it does not take goes there as a DocumentReference."},
+        "transactions": {"type": "boolean", "description": "Whether what is sent of one patient goes in one Bundle."},
+        "maxInFlight": number("Streams sent to it at the same time.", minimum=1, maximum=MOST_IN_FLIGHT),
+    }
 
 
 def _pulls() -> dict[str, Schema]:

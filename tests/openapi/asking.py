@@ -121,6 +121,8 @@ class Asking:
             "get conflict": {"values": {"number": self.conflict}}, "settle conflict": {"values": {"number": self.conflict}, "body": {"keep": "theirs"}},
             "get reconciliation": {"values": {"name": "sandbox-epic"}},
             "get ehr": {"values": {"name": "sandbox-epic"}}, "pause ehr": {"values": {"name": "sandbox-epic"}}, "resume ehr": {"values": {"name": "sandbox-epic"}},
+            "change ehr": {"values": {"name": "sandbox-epic"}, "body": {"level": "C2", "documents": True, "types": ["Observation", "CarePlan"]}},
+            "remove ehr": {"values": {"name": "sandbox-epic"}},
             "catch up ehr": {"values": {"name": "sandbox-epic"}}, "list pulls": {"values": {"name": "sandbox-plain"}},
             "set pulls": {"values": {"name": "sandbox-plain"}, "body": {"types": ["CarePlan", "Goal", "Task"], "every": 300}},
             "pull now": {"values": {"name": "sandbox-plain"}, "query": {"type": "Goal"}},

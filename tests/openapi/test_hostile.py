@@ -29,12 +29,13 @@ ENTITIES = [
 ITEM_ROUTES = [("PUT", f"/api/v1/{plural}/{ENTITY[plural].stem}/{listed}/x1", JSON) for plural, listed in sorted(ITEMS)]
 TOLD = [
     ("POST", "/api/v1/conflicts/1/settle", JSON), ("PUT", "/api/v1/ehrs/sandbox-plain/pulls", JSON),
-    ("PUT", "/api/v1/ehrs/sandbox-plain/links/Patient/ann", JSON),
+    ("PUT", "/api/v1/ehrs/sandbox-plain/links/Patient/ann", JSON), ("PATCH", "/api/v1/ehrs/sandbox-plain", JSON),
 ]  # fmt: skip
 JSON_ROUTES = [*ENTITIES, *ITEM_ROUTES, *TOLD]
 OTHERS = [("POST", "/api/v1/import", NDJSON), ("POST", "/fhir/r4/Observation/_search", FORM), ("POST", "/oauth/token", FORM)]
 BODILESS = [
     ("POST", "/api/v1/deliveries/{}/replay"), ("POST", "/api/v1/deliveries/{}/cancel"), ("POST", "/api/v1/ehrs/{}/pause"), ("POST", "/api/v1/ehrs/{}/resume"),
+    ("DELETE", "/api/v1/ehrs/{}"),
     ("DELETE", "/api/v1/patients/{}"), ("DELETE", "/api/v1/dosing-encounters/ann-dose-1/observations/{}"), ("DELETE", "/api/v1/clinics/{}/rooms/room-blue"),
 ]  # fmt: skip
 READS = [
@@ -59,9 +60,10 @@ def held(world: World) -> dict[str, Any]:
     with world.service.database.glance() as connection:
         counts = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in tables}
         clock = connection.execute(text("SELECT seq FROM clock")).scalar_one()
+        ended = connection.execute(text("SELECT count(*) FROM target WHERE removed_at IS NOT NULL")).scalar_one()
         paused = connection.execute(text("SELECT count(*) FROM target WHERE paused")).scalar_one()
         open_ = connection.execute(text("SELECT count(*) FROM conflict WHERE state = 'open'")).scalar_one()
-    return counts | {"clock": clock, "paused": paused, "open": open_}
+    return counts | {"clock": clock, "ended": ended, "paused": paused, "open": open_}
 
 
 def is_refused(reply: Any, *statuses: int) -> None:
@@ -87,7 +89,7 @@ def test_every_route_that_writes_is_attacked_here() -> None:
         ("POST", "/deliveries/<number>/replay"), ("POST", "/deliveries/<number>/cancel"), ("POST", "/ehrs/<name>/pause"), ("POST", "/ehrs/<name>/resume"),
         ("POST", "/deliveries/replay"), ("POST", "/deliveries/cancel"), ("POST", "/conflicts/<number>/settle"),
         ("PUT", "/ehrs/<name>/pulls"), ("POST", "/ehrs/<name>/pulls/now"), ("PUT", "/ehrs/<name>/links/<type>/<id>"), ("POST", "/ehrs/<name>/catch-up"),
-        ("DELETE", "/<kind>/<id>"), ("DELETE", "/<kind>/<id>/<list>/<item>"),
+        ("DELETE", "/<kind>/<id>"), ("DELETE", "/<kind>/<id>/<list>/<item>"), ("PATCH", "/ehrs/<name>"), ("DELETE", "/ehrs/<name>"),
     }  # fmt: skip
     assert written == attacked
 

@@ -200,3 +200,35 @@ def test_why_theirs_cannot_be_taken_is_for_who_sees_all_of_the_patient(held: Htt
     assert reader(2, OPERATE).get(path).json == found
     said = held.post(f"{path}/settle", {"keep": "theirs"})
     assert said.status == 200 and said.json["notTaken"] and said.json["state"] == "theirs"
+
+
+def test_what_an_ehr_is_sent_is_changed_by_what_is_given(held: Http, sandbox: Sandbox, work: Work, service: Service) -> None:
+    said = held("PATCH", "/api/v1/ehrs/one", {"level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "role": None})
+    assert said.status == 200 and {name: said.json[name] for name in ("level", "types", "documents", "maxInFlight", "role", "createPeople")} == {
+        "level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "role": None, "createPeople": True,
+    }  # fmt: skip
+    assert held("PATCH", "/api/v1/ehrs/one", {"types": None, "documents": False}).json["types"] is None
+    assert [one["detail"] for one in audited(service, "change ehr")] == ["documents, level, maxInFlight, role, types", "documents, types"]
+
+
+def test_everything_that_cannot_be_changed_is_said_at_once_and_nothing_is(held: Http) -> None:
+    before = held.get("/api/v1/ehrs/one").json
+    wrong = {"level": "C3", "role": 7, "types": ["Dream"], "documents": None, "maxInFlight": 65, "token": "secret", "baseUrl": "https://ehr.example.org"}
+    assert [path for path, _ in held("PATCH", "/api/v1/ehrs/one", wrong).problems] == [
+        "/level", "/role", "/documents", "/types/0", "/maxInFlight", "/baseUrl", "/token",
+    ]  # fmt: skip
+    for body in ({}, [], {"types": []}, {"types": 7}, {"maxInFlight": True}, {"maxInFlight": None}, {"level": None}, {"level": ["C1"]}):
+        assert held("PATCH", "/api/v1/ehrs/one", body).status == 422, body
+    assert held.get("/api/v1/ehrs/one").json == before
+
+
+def test_an_ehr_that_is_removed_is_there_no_more(held: Http, service: Service) -> None:
+    assert held.delete("/api/v1/ehrs/one").json == {"ehr": "one", "givenUp": 0}
+    assert held.get("/api/v1/ehrs/one").status == held.delete("/api/v1/ehrs/one").status == held("PATCH", "/api/v1/ehrs/one", {"level": "C1"}).status == 404
+    assert len(audited(service, "remove ehr")) == 1 and deliveries(held, ehr="one")
+
+
+def test_an_ehr_is_changed_and_removed_by_operators_alone(held: Http, reader: Any) -> None:
+    for method, body in (("PATCH", {"level": "C1"}), ("DELETE", None)):
+        assert reader(3, "system/*.cruds")(method, "/api/v1/ehrs/one", body).status == 403
+        assert reader(0, OPERATE)(method, "/api/v1/ehrs/one", body).status == 200
