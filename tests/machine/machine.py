@@ -34,6 +34,7 @@ from tests.service.tables import dicts
 
 EHR = "ehr"
 LEASE, LINGERS = 4_000_000, 20_000_000  # a call ends by itself within the second
+STREAMS = 16  # sent at the same time: more than there are
 KEYS = st.sampled_from(["a", "b"])
 TERMINAL = (DELIVERED, SUPERSEDED, CANCELLED)
 FAULT = st.lists(st.sampled_from([*FAULTS, "killed before", "killed after"]), max_size=4)
@@ -57,7 +58,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, 4, 0, 0, capability=self.ehr.statement, capability_at=self.now,
+        found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, STREAMS, 0, 0, capability=self.ehr.statement, capability_at=self.now,
                        settings={"create_people": True, "private": True, "transactions": self.together})  # fmt: skip
         self.service.database.write(lambda tx: targets.add(tx, found, self.now))
         self.service.database.write(lambda tx: targets.change(tx, EHR, capability=self.ehr.statement, capability_at=self.now))
@@ -93,6 +94,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(faults=FAULT)
     def work(self, faults: list[str]) -> None:
+        self._resume()
         self.ehr.faults = faults
         self._pass()
         self.ehr.faults = []
@@ -104,12 +106,14 @@ class Deliveries(RuleBasedStateMachine):
             self.clock.forward(seconds=forward)
             self._pass()
 
+        self._resume()
         self.ehr.meanwhile, self.ehr.faults = another, faults
         self._pass()
         self.ehr.meanwhile, self.ehr.faults = None, []
 
     @rule(type_=st.sampled_from(["Patient", "Encounter", "Organization"]), how=st.sampled_from(["400", "500", "not reached"]))
     def work_while_a_type_is_refused(self, type_: str, how: str) -> None:
+        self._resume()
         self.ehr.refuses = type_, how
         self._pass()
         self.ehr.refuses = None
@@ -123,6 +127,7 @@ class Deliveries(RuleBasedStateMachine):
             self._pass()
 
         self.rename(key)
+        self._resume()
         self.ehr.afterwards = another
         self._pass()
         self.ehr.afterwards = None
@@ -149,7 +154,7 @@ class Deliveries(RuleBasedStateMachine):
     def _pass(self) -> None:
         """Leases what is due and sends it, as a worker does; a kill ends it as it would end the process."""
         now = self.now
-        leased = self.service.database.write(lambda tx: streams.lease(tx, "worker", now, now + LEASE, 4, lingers=LINGERS))
+        leased = self.service.database.write(lambda tx: streams.lease(tx, "worker", now, now + LEASE, STREAMS, lingers=LINGERS))
         with self.service.database.glance() as connection:
             target = targets.get(connection, EHR)
         assert target is not None
@@ -160,6 +165,10 @@ class Deliveries(RuleBasedStateMachine):
                 send_stream(stream)
             except Killed:
                 return
+
+    def _resume(self) -> None:
+        """An operator has it tried at once: an EHR that was not reached is left alone for longer than most of what happens here takes."""
+        self.service.database.write(lambda tx: targets.change(tx, EHR, snoozed_until=0))
 
     def _replay(self) -> None:
         found = self._numbers(PARKED) + self._numbers(UNSUPPORTED)
