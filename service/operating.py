@@ -173,12 +173,11 @@ def check_place(connection: Connection, found: Target) -> None:
 def check_ehr(found: Target, *, files: bool = True) -> None:
     """Raises Unprocessable for an EHR that may not be called, before it is; its files of certificates may be on other machines alone."""
     problems = []
-    url = urlsplit(found.base_url)
     if not NAME.fullmatch(found.id):
         problems.append(("/id", "should be 1 to 40 lower-case letters, digits and hyphens"))
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
+    if not connecting.fits(found.base_url, private=True) or urlsplit(found.base_url).query:
         problems.append(("/baseUrl", "should be an http or https URL without credentials, query or fragment"))
-    elif url.scheme == "http" and not (found.settings.get("private") or connecting.loopback(url.hostname)):
+    elif not connecting.fits(found.base_url, private=bool(found.settings.get("private"))):
         problems.append(("/baseUrl", "should be https: what is sent is a patient's"))
     unknown = sorted((found.types or frozenset()) - PARAMETERS.keys())
     if unknown:

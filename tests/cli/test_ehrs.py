@@ -231,3 +231,9 @@ def test_an_ehr_is_removed_once_somebody_says_yes(run: Run, pushed: Http, sandbo
     assert run("ehr", "remove", "one", "--yes").code == run("ehr", "set", "one", "--level", "C2").code == run("ehr", "test", "one").code == 3
     again = run("ehr", "add", "one", f"{sandbox}/fhir/r4", *DEMO)
     assert again.code == 4 and "its name is not used again" in again.err
+
+
+@pytest.mark.parametrize("url", ["http://x:99999/", "http://[", "ftp://x/fhir", "http://x/fhir?y=1", "http://u:p@x/fhir", "x"])
+def test_what_is_no_base_url_is_refused_in_words(run: Run, url: str) -> None:
+    refused = run("ehr", "add", "one", url, "--private")
+    assert refused.code == 4 and "/baseUrl" in refused.err, refused
