@@ -1,7 +1,7 @@
 """EHRs as the worker speaks to them: a line each, what lets us in, and what they say that they can do."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,15 +28,15 @@ STATEMENT_GOOD_FOR = 3600 * SECOND
 def rest(service: Service, target: Target, lets_in: Access | None = None) -> tuple[Rest, Line]:
     """A way to an EHR, for one thread; what lets us in may be shared by several."""
     line = line_to(service.settings, target)
-    return over(service, target, line, lets_in or Access(service, target)), line
+    return over(service, target, line, lets_in or Access(service, target), partial(_pace, service, target)), line
 
 
-def over(service: Service, target: Target, line: Carries, lets_in: LetsIn | None = None) -> Rest:
-    """The EHR at the end of a line, called in the manner that it wants."""
+def over(service: Service, target: Target, line: Carries, lets_in: LetsIn | None = None, pace: Callable[[], object] = lambda: None) -> Rest:
+    """The EHR at the end of a line, called in the manner that it wants; `pace` waits until one more call may be made."""
     tenant, s = service.tenant, target.settings
     namespace = UUID(bytes=derived(tenant.secret, f"request ids after {tenant.restores} restores")[:16])
     manner = Manner(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), connecting.headers(tenant, target), target.organisation or "", namespace)
-    return Rest(Door(target.base_url, line, lets_in, manner, partial(_pace, service, target)), restored=tenant.restores > 0)
+    return Rest(Door(target.base_url, line, lets_in, manner, pace), restored=tenant.restores > 0)
 
 
 def _pace(service: Service, target: Target) -> None:
