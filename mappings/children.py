@@ -8,10 +8,10 @@
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from mappings import KINDS, model
+from mappings.datatypes import zoned
 from mappings.disclosure import Level
 from mappings.element import Fhir
 from mappings.kind import PROBLEM, Kind, Resource
@@ -84,15 +84,7 @@ def contradictions(ours: Any, theirs: Any, path: str) -> Iterator[PROBLEM]:
 
 def alike(ours: Any, theirs: Any) -> bool:
     """Whether two values are the same, a moment however its offset is written."""
-    return bool(ours == theirs) or (isinstance(ours, str) and isinstance(theirs, str) and (one := _moment(ours)) is not None and one == _moment(theirs))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
+    return bool(ours == theirs) or (isinstance(ours, str) and isinstance(theirs, str) and (one := zoned(ours)) is not None and one == zoned(theirs))
 
 
 def without_strangers(shape: Resource, said: Fhir, ours: Iterable[str]) -> Fhir:

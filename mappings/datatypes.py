@@ -149,6 +149,15 @@ def moment_of(value: Any) -> datetime:
     return found
 
 
+def zoned(text: str) -> datetime | None:
+    """The moment of an ISO 8601 text of whatever year, None where it is none or has no offset."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
 def day_of(value: Any) -> date:
     if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
         raise ValueError("should be a date such as 2026-03-02")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from mappings import KINDS, children
 from mappings.element import keeps, reference_of
+from mappings.kind import Resource
 from mappings.parts import system_of
 from mappings.references import ids_in, local, references_in, rewritten
 from service.accepting import UUID, Accepted, Clash, Heard, Nothing, Taken, Unfit, accept
@@ -48,7 +49,9 @@ class Said:
 
 def take(act: Act, held: Copy, news: News) -> Accepted:
     """Takes what an EHR changed in a copy: nothing where we said nothing of it, at the EHR's level, that it could have changed."""
-    tx, now, said = act.tx, micros(act.tenant.now()), translated(act.tx, held, news.body)
+    tx, now = act.tx, micros(act.tenant.now())
+    uuid, shape = _shape(tx, held)
+    said = _of_ours(tx, held, news.body, uuid, shape)
     bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
     if held.made_there and bodies:
         bodies[-1] = First(bodies[-1])
@@ -59,7 +62,7 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     if every >= MOST_IN_AN_HOUR and this:
         outcome: Accepted = Unfit((("", f"is an echo loop: {every} changes came in within the hour, this one {this} times"),))
     else:
-        outcome = accept(act, Heard(held.resource, said, _as_listed(held, act.tx, given, said, bodies[0]), held.level))
+        outcome = accept(act, Heard(held.resource, said, _as_listed(shape, given, said, bodies[0]), held.level))
     _keep(act, held, news, Said(given, bodies[0], said), outcome)
     return outcome
 
@@ -92,8 +95,17 @@ def _differing(ours: Json, theirs: Json) -> tuple[str, ...]:
 
 def translated(connection: Connection, held: Copy, theirs: Json) -> Json:
     """A resource of the EHR with our ids, its own and of all that it refers to as far as we know it; without what it lists of its own among ours."""
+    return _of_ours(connection, held, theirs, *_shape(connection, held))
+
+
+def _shape(connection: Connection, held: Copy) -> tuple[bytes, Resource | None]:
+    """The id of the resource of which there is a copy, and what it is; None for a finding."""
     [(uuid, kind, _, role, _)] = resources.keys(connection, nums=[held.resource])
-    said, shape = in_our_ids(connection, held.target, theirs), KINDS[kind].shape(role)
+    return uuid, KINDS[kind].shape(role)
+
+
+def _of_ours(connection: Connection, held: Copy, theirs: Json, uuid: bytes, shape: Resource | None) -> Json:
+    said = in_our_ids(connection, held.target, theirs)
     return {**(said if shape is None else children.without_strangers(shape, said, _ours(connection, said))), "id": text_of(uuid)}
 
 
@@ -112,10 +124,8 @@ def _ours(connection: Connection, said: Json) -> set[str]:
     return {reference for reference, id_ in led.items() if uuids.get(id_) in known}
 
 
-def _as_listed(held: Copy, connection: Connection, given: Mapping[str, Any], said: Json, ours: Json) -> Json:
+def _as_listed(shape: Resource | None, given: Mapping[str, Any], said: Json, ours: Json) -> Json:
     """What the EHR was given, with what it lists of ours just as we list it now: that is no change."""
-    [(_, kind, _, role, _)] = resources.keys(connection, nums=[held.resource])
-    shape = KINDS[kind].shape(role)
     names = children.listing(shape) & said.keys() & ours.keys() if shape is not None else ()
     agree = [name for name in names if isinstance(said[name], list) and keeps(said[name], ours[name]) and len(said[name]) == len(ours[name])]
     return {**given, **{name: said[name] for name in agree}}

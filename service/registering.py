@@ -25,11 +25,8 @@ from service.store import access, alarms, catching, clock, conflicts, cursors, d
 from service.store.targets import Target
 from service.tenant import Tenant
 
-MANY = 1_000_000
 REMOVED = "The EHR was removed"
 NOT_SENT = "Of a type that it is sent no more"
-WITHHELD = "Withheld from this EHR since it was owed"  # as delivery says it
-UNHELD = "that this EHR neither holds nor is owed"
 COLUMNS = {"base_url": "baseUrl", "level": "level", "organisation": "organisation", "role": "role", "max_in_flight": "maxInFlight"}
 SETTINGS = {
     "types": "types", "create_people": "createPeople", "alternate": "documents", "transactions": "transactions", "rate": "rate", "private": "private",
@@ -138,8 +135,8 @@ def _follow(tx: Connection, was: Target, wanted: Target, names: Collection[str],
         deliveries.look_again(tx, wanted.id, outbox.give_up(tx, wanted.id, NOT_SENT, now, but=wanted.types), now)
     if _widened(was, wanted, names) and not from_now:
         people = tuple(operating.LINKED) if "createPeople" in names else ()
-        outbox.decide_anew(tx, wanted.id, (NOT_SENT, WITHHELD), now)
-        outbox.owe_refused(tx, wanted.id, "" if "baseUrl" in names else UNHELD, people, now)
+        outbox.decide_anew(tx, wanted.id, (NOT_SENT, outbox.WITHHELD), now)
+        outbox.owe_refused(tx, wanted.id, "" if "baseUrl" in names else outbox.UNHELD, people, now)
         catching.begin(tx, wanted.id)
 
 
@@ -166,7 +163,6 @@ def remove(tx: Connection, name: str, now: int) -> int:
     for key in signing_keys.published(tx):
         if key.target == name:
             signing_keys.retire(tx, key.kid, now)
-    for one in conflicts.listed(tx, conflicts.Filter(name, (conflicts.OPEN,), limit=MANY)):
-        conflicts.close(tx, one.num, conflicts.MOOT, now)
+    conflicts.end(tx, name, now)
     streams.end(tx, name)
     return len(outbox.give_up(tx, name, REMOVED, now))

@@ -14,6 +14,7 @@ from service.cli import show
 from service.cli.wired import now
 from service.errors import Unprocessable
 from service.manners import ANSWERS
+from service.registering import LEVELS, MOST_IN_FLIGHT
 from service.security.keys import ALGORITHMS
 from service.store import signing_keys
 from service.store.targets import Target
@@ -28,7 +29,7 @@ FILE = click.Path(path_type=Path)
 OF_TOKENS = ("client_id", "token_url", "alg", "scope")
 FLAGS = ("create_people", "private", "transactions")
 OPTIONS = (
-    click.option("--level", type=click.Choice(["C0", "C1", "C2"]), help="What it is sent where no consent says otherwise; C1 when it is added without."),
+    click.option("--level", type=click.Choice(LEVELS), help="What it is sent where no consent says otherwise; C1 when it is added without."),
     click.option("--organisation", help="Its organisation, as consents name recipients."),
     click.option("--role", help="Its role, as consents name recipients."),
     click.option("--token", help="A static bearer token. It is kept encrypted."),
@@ -39,7 +40,7 @@ OPTIONS = (
     click.option("--transactions/--no-transactions", default=None, help="What is sent of one patient goes in one Bundle, where it advertises transactions."),
     click.option("--private/--no-private", default=None, help="It may be at a private or loopback address, and without https."),
     click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already."),
-    click.option("--max-in-flight", type=click.IntRange(1, 64), help="Streams sent to it at the same time; 4 when it is added without."),
+    click.option("--max-in-flight", type=click.IntRange(1, MOST_IN_FLIGHT), help="Streams sent to it at the same time; 4 when it is added without."),
     click.option("--rate", type=click.FloatRange(0.1, 10_000), help="Calls a second at most, of all workers together; --without rate for as many as can be."),
     click.option("--client-id", help="The id under which it knows us: it gives us tokens by SMART Backend Services."),
     click.option("--token-url", help="Where it gives tokens, when it does not say so itself."),

@@ -9,7 +9,7 @@ from service.cli.wired import now, wired
 from service.errors import Unprocessable
 from service.sync import ehrs, planning
 from service.sync.matching import Candidate, agreement
-from service.sync.outcomes import Outcome
+from service.sync.outcomes import NOT_THERE, Outcome
 from service.sync.transport import Interrupted, NotLetIn, NotReached
 from service.wiring import Service
 
@@ -92,7 +92,7 @@ def _agreement(service: Service, name: str, resource: str, remote_id: str) -> di
     finally:
         line.close()
     theirs = reply.json() or {}
-    if reply.status in (404, 410) or (reply.status == 200 and (theirs.get("resourceType"), theirs.get("id")) != (type_, remote_id)):
+    if reply.status in NOT_THERE or (reply.status == 200 and (theirs.get("resourceType"), theirs.get("id")) != (type_, remote_id)):
         raise show.Failure(f"{name} has no {type_}/{remote_id}: nothing is linked", show.REFUSED)
     if reply.status != 200:
         raise show.Failure(f"{name} does not let {type_}/{remote_id} be read ({reply.status}); --unseen links without a look")

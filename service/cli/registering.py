@@ -14,7 +14,6 @@ from service.cli.planned import FORECAST
 from service.cli.wired import now, wired
 from service.connecting import sealed
 from service.store import audit, outbox
-from service.store.outbox import PARKED, SENDING, UNSUPPORTED, WAITING
 from service.store.targets import Target
 from service.sync import ehrs, rehearsing
 from service.sync.access import Access
@@ -22,7 +21,6 @@ from service.sync.deliver import Abilities, abilities
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service
 
-OPEN = (WAITING, SENDING, PARKED, UNSUPPORTED)
 Given = dict[str, Any]
 
 
@@ -148,7 +146,7 @@ def remove(name: str, yes: bool) -> None:
         if not yes:
             with service.database.reading() as connection:
                 operating.there(connection, name)
-                open_ = sum(n for (_, state), n in outbox.counts(connection, name).items() if state in OPEN)
+                open_ = sum(n for (_, state), n in outbox.counts(connection, name).items() if state in outbox.OPEN)
             raise show.Failure(f"{open_} deliveries to {name} would be given up, and its name is not used again; say --yes to remove it", show.REFUSED)
 
         def work(tx: Connection) -> int:

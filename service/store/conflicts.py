@@ -107,6 +107,12 @@ def moot(tx: Connection, target: str, resources: list[int], now: int) -> None:
         tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN).values(state=MOOT, settled_at=now))
 
 
+def end(tx: Connection, target: str, now: int) -> None:
+    """Nobody has to settle what a target and we say otherwise any more."""
+    c = conflict.c
+    tx.execute(update(conflict).where(c.target == target, c.state == OPEN).values(state=MOOT, settled_at=now))
+
+
 def listed(connection: Connection, wanted: Filter = FOR_A_PERSON) -> list[Conflict]:
     c, r = conflict.c, resource.c
     query = _query().order_by(c.num.desc()).limit(wanted.limit)

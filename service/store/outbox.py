@@ -17,6 +17,9 @@ WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED = (
 STATES = (WAITING, SENDING, DELIVERED, SUPERSEDED, UNSUPPORTED, PARKED, CANCELLED)
 LATEST = 20_000  # attempts
 REPLACED = (WAITING, PARKED, UNSUPPORTED)  # what a newer version of the same resource takes the place of
+OPEN = (*REPLACED, SENDING)  # what is not over
+WITHHELD = "Withheld from this EHR since it was owed"  # reasons by which deliveries are found again when an EHR is registered otherwise
+UNHELD = "that this EHR neither holds nor is owed"
 
 
 def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[int, int]:
@@ -60,7 +63,7 @@ def brought(connection: Connection, target: str) -> int:
 def give_up(tx: Connection, target: str, reason: str, now: int, *, but: Collection[str] | None = None) -> list[int]:
     """Cancels all that is not over at a target; where types are given, what is of others, and what is being sent ends by itself. Returns the resources."""
     d, r = delivery.c, resource.c
-    which = [d.state.in_(REPLACED if but is not None else (*REPLACED, SENDING))]
+    which = [d.state.in_(REPLACED if but is not None else OPEN)]
     if but is not None:
         which.append(d.resource.in_(select(r.num).where(r.type.not_in(sorted(but)))))
     given_up = update(delivery).where(d.target == target, *which).values(state=CANCELLED, reason=reason, changed_at=now)

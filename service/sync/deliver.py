@@ -8,6 +8,7 @@ from typing import Any
 from mappings.parts import system_of
 from mappings.references import ids_in, references_in
 from service.store.copies import Copy
+from service.store.outbox import UNHELD, WITHHELD
 from service.sync import documents, matching
 from service.sync.outcomes import Matched, Moot, Outcome, Refused, Unsupported, Waits, objects
 from service.wire import encode
@@ -176,7 +177,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
         elif strong and there.state == OWED:
             missing[f"{type_}/{uuid}"] = there.resource
         elif strong:
-            return Refused(f"{path} refers to {type_}/{uuid} that this EHR neither holds nor is owed")
+            return Refused(f"{path} refers to {type_}/{uuid} {UNHELD}")
         else:
             body = put(body, path, logical(type_, uuid, reference))
             unresolved += [there.resource] if there.state == OWED else []
@@ -201,7 +202,7 @@ def _in_document(ready: Ready) -> Ready:
 
 def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:
     if not owed.type:
-        return Moot("Withheld from this EHR since it was owed")
+        return Moot(WITHHELD)
     if owed.gone and not held:
         return Moot("Gone before it was ever sent")
     if owed.body is None:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
+from mappings.datatypes import zoned
 from service.accepting import Accepted, Clash, Nothing, Taken, Unfit
 from service.adopting import Child
 from service.exchange import Act
@@ -262,8 +263,4 @@ def _stamp(body: dict[str, Any]) -> str | None:
 
 
 def _order(stamp: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(stamp)
-    except ValueError:
-        return NEVER
-    return found if found.tzinfo is not None else NEVER
+    return zoned(stamp) or NEVER
