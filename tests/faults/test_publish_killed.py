@@ -46,7 +46,7 @@ def test_a_publish_that_is_killed_at_any_statement_leaves_everything_as_it_was(
     what: str, pathway: Http, service: Service, database: Database, clock: Clock, connect: Connect  # noqa: F811
 ) -> None:
     connect("one", "http://127.0.0.1:1/fhir", 2)
-    connect("two", "http://127.0.0.1:1/fhir", 1)
+    connect("two", "http://127.0.0.1:2/fhir", 1)
     kind, one = WRITES[what]()
     act = exchange.Act
     clock.forward(seconds=60)
