@@ -166,13 +166,13 @@ def backlog(on: Deployment, rounds: int = 3) -> Figures:
     """
     reading = _reading(on)
     with _hanging() as url:
-        _add(on, "few", url, from_now=True)
+        _add(on, "few", f"{url}/few", from_now=True)
         _push(on, 900_000, 6)
         lease_before = _leasing(on)
         with _worker(on):
             before = [reading() for _ in range(rounds)]
             _pause(on, "few")
-            _add(on, "paused", url)
+            _add(on, "paused", f"{url}/paused")
             _pause(on, "paused")
             began = time.monotonic()
             during = []
@@ -180,7 +180,7 @@ def backlog(on: Deployment, rounds: int = 3) -> Figures:
                 during.append(reading())
             took = time.monotonic() - began
         for name in ("hanging", "waiting"):
-            _add(on, name, url)
+            _add(on, name, f"{url}/{name}")
         catch_up_with_all(on.service, lambda: False)
         owed = sum(_count(on, name, "waiting") for name in ("paused", "hanging", "waiting"))
         lease_after = _leasing(on)
