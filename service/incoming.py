@@ -22,7 +22,7 @@ from service.store import audit, conflicts, copies, cursors, reading, resources
 from service.store.clock import micros
 from service.store.conflicts import Sides
 from service.store.copies import Copy
-from service.sync.merging import APART, First, agreed, merge
+from service.sync.merging import APART, First, agreed, as_made, merge
 from service.wire import read
 
 Json = dict[str, Any]
@@ -55,7 +55,7 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
     if held.made_there and bodies:
         bodies[-1] = First(bodies[-1])
-    given = agreed(bodies, said, {})
+    given = agreed(as_made(bodies, _made(tx, held, said)), said, {})
     if given is None:
         return Nothing()
     every, this = cursors.within_the_hour(tx, held.target, held.resource, news.digest, now)
@@ -67,13 +67,19 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     return outcome
 
 
+def _made(tx: Connection, held: Copy, said: Json) -> Json:
+    """What the EHR made of elements that it did not take as they were sent, with our ids."""
+    return in_our_ids(tx, held.target, {**read(held.made), "resourceType": said["resourceType"]}) if held.made else {}
+
+
 def _keep(act: Act, held: Copy, news: News, said: Said, outcome: Accepted) -> None:
     tx, now = act.tx, micros(act.tenant.now())
     given, ours, theirs = dict(said.given), said.ours, said.theirs
     seen = reading.renderings(tx, [held.resource], held.level).get(held.resource)
     agrees = seen is not None and bool(seen.body) and keeps(theirs, {name: value for name, value in read(seen.body).items() if name not in APART})
     version = seen.version if seen is not None and agrees else held.version
-    copies.hold(tx, [replace(held, version=version, remote_version=news.version or held.remote_version, seen_hash=news.digest, sent_hash=b"")], now)
+    noted = replace(held, version=version, remote_version=news.version or held.remote_version, seen_hash=news.digest, sent_hash=b"")
+    copies.hold(tx, [replace(noted, made=None) if agrees else noted], now)
     match outcome:
         case Taken():
             cursors.note(tx, held.target, held.resource, news.digest, now)

@@ -20,6 +20,7 @@ class Copy:
 
     `version` is empty for what was linked, and MADE_THERE for what the EHR made as a part of ours and was not sent yet.
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
+    `made` is JSON: what the EHR made of elements of `version` that it did not take as they were sent, null for what it left out.
     `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
     and is RESTORED while nobody knows what was sent and seen between a backup and its restore.
     """
@@ -32,6 +33,7 @@ class Copy:
     level: int
     sent_hash: bytes
     seen_hash: bytes | None = None
+    made: bytes | None = None
 
     @property
     def as_document(self) -> bool:

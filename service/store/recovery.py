@@ -92,7 +92,7 @@ def make_unsure(tx: Connection, given: int, now: int) -> int:
     given = max(given, now // 1_000_000 - BEGUN)
     number = tx.execute(update(clock).values(restores=greatest(clock.c.restores, given) + 1).returning(clock.c.restores)).scalar_one()
     tx.execute(update(entity).values(version=greatest(entity.c.version + 1, number)))
-    tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=RESTORED))
+    tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=RESTORED, made=None))
     tx.execute(update(delivery).where(delivery.c.state.in_((WAITING, SENDING))).values(unsure=True, state=WAITING))
     tx.execute(update(stream).values(lease_until=0, worker=None, epoch=stream.c.epoch + 1))
     tx.execute(delete(token))

@@ -252,6 +252,7 @@ copy = _clustered(
     Column("level", SmallInteger, nullable=False),
     Column("sent_hash", LargeBinary, nullable=False),
     Column("seen_hash", LargeBinary, nullable=True),
+    Column("made", LargeBinary, nullable=True),
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("target", "resource"),
     Index("copy_there", "target", "remote_id"),

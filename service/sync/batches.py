@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from mappings.element import keeps
 from mappings.references import ids_in
 from service.renderings import text_of, uuid_of
 from service.store import catching, conflicts, copies, deliveries, outbox, reading, streams, targets
@@ -17,11 +16,11 @@ from service.store.streams import Due, Lease, Settled
 from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver, matching
-from service.sync.deliver import UNSENT, Abilities, Match, Owed, Ready, Standing
+from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
 from service.sync.exchanges import Exchange
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
-from service.sync.targets.rest import seen_hash
-from service.wire import read
+from service.sync.targets.rest import same, seen_hash
+from service.wire import encode, read
 
 
 @dataclass
@@ -140,18 +139,19 @@ def _copy(target: Target, ready: Ready, outcome: Delivered | Held) -> Copy:
     if isinstance(outcome, Held):
         assert before is not None
         there = f"{owed.type}/{before.remote_id}" if ready.as_document else before.remote_id
-        return Copy(before.target, before.resource, there, before.remote_version, owed.version, owed.level, before.sent_hash, before.seen_hash)
+        return replace(before, remote_id=there, version=owed.version, level=owed.level)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
     seen, sent = (MERGED + seen if seen else None, b"") if outcome.merged else (seen, b"" if _holds_more(ready, outcome) else ready.digest)
     remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
-    return Copy(target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen)
+    made = encode(outcome.made) if outcome.made else None
+    return Copy(target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen, made)
 
 
 def _holds_more(ready: Ready, outcome: Delivered) -> bool:
     """Whether what held more than what we sent does so still, as far as the EHR's answer shows."""
     if ready.remote is None or ready.remote.sent_hash or ready.as_document:
         return False
-    return outcome.seen is None or not keeps(ready.body, {name: value for name, value in outcome.seen.items() if name not in UNSENT})
+    return outcome.seen is None or not same(ready.body, outcome.seen)
 
 
 def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int) -> None:

@@ -26,6 +26,7 @@ from service.store.outbox import DELIVERED, SUPERSEDED, UNSUPPORTED
 from service.store.reconciliation import Known
 from service.store.tables import DELETED, THERE
 from service.sync.deliver import UNSENT, Match, Ready
+from service.sync.merging import made_of
 from service.sync.outcomes import Outcome, objects
 from service.sync.targets.rest import same, seen_hash
 
@@ -104,8 +105,10 @@ def judged(one: Known, theirs: Theirs, ready: Ready | Match | Outcome, *, taken:
         return _found(UNDELIVERED, one, f"{one.delivery_state}: {withdrawn}")
     if not isinstance(ready, Ready):
         return _found(DIFFERS, one, getattr(ready, "words", ""))
-    if same(theirs, ready.body) or (_is_settled(one, ready) and one.seen_hash in (seen_hash(theirs), MERGED + seen_hash(theirs))):
+    if same(theirs, ready.body):
         return _found(SAME, one)
+    if _is_settled(one, ready) and one.seen_hash in (seen_hash(theirs), MERGED + seen_hash(theirs)):
+        return _found(SAME, one, f"As the EHR made it, otherwise than we say: {', '.join(made_of(ready.body, theirs))}")
     ours = {name: value for name, value in ready.body.items() if name not in UNSENT}
     found = tuple(islice(differences(ours, theirs, str(ready.body["resourceType"])), MOST_DIFFERENCES))
     if one.delivery_state in (None, DELIVERED, SUPERSEDED):

@@ -72,6 +72,22 @@ def _with_what_is_new(mine: Any, before: Any, there: Any, other: Any) -> Any:
     return mine
 
 
+def made_of(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
+    """What an EHR made of elements that we sent and that it does not hold so: its own, or None for what it left out."""
+    return {name: theirs.get(name) for name, value in ours.items() if name not in APART and not keeps(theirs.get(name), value)}
+
+
+def as_made(earlier: Sequence[Json], made: Mapping[str, Any]) -> list[Json]:
+    """What we said (the newest first), as the EHR would have made it: the oldest is what it made `made` of, and so of what is the same since."""
+    if not made or not earlier:
+        return list(earlier)
+    sent, found = earlier[-1], list[Json]()
+    for one in earlier:
+        alike_ = {name: value for name, value in made.items() if one.get(name) == sent.get(name)}
+        found.append({name: value for name, value in {**one, **alike_}.items() if value is not None})
+    return found
+
+
 def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> Mapping[str, Any] | None:
     """Which of what we said before (the newest first) the EHR still holds, else the oldest; None where we never said anything.
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -19,13 +19,17 @@ WORDS_LIMIT = 2000
 
 @dataclass(frozen=True)
 class Delivered:
-    """The EHR has it. `remote_version` is its ETag as it came; `seen` its own answer, where it gave one."""
+    """The EHR has it. `remote_version` is its ETag as it came; `seen` what it holds now, where it showed that.
+
+    `made` is what it made of elements that it does not hold as they were sent: its own, or None for what it left out.
+    """
 
     remote_id: str | None
     remote_version: str | None
     status: int
     seen: dict[str, Any] | None = None
-    merged: bool = False  # with a change of the EHR's own, so that it holds more than what we said
+    made: dict[str, Any] = field(default_factory=dict)
+    merged: bool = False  # with something of the EHR's own: it holds more than what we said, or other than that
 
 
 @dataclass(frozen=True)

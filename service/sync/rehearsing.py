@@ -61,12 +61,12 @@ class Nowhere:
         if method == "POST" and said.get("type") == TRANSACTION:
             return Reply(200, {}, encode({"resourceType": "Bundle", "type": "transaction-response", "entry": [self._entry(one) for one in said["entry"]]}))
         if method == "POST":
-            return Reply(201, {"Location": f"{url}/{self._new_id()}"}, b"")
+            return Reply(201, {"Location": f"{url}/{self._new_id()}"}, encode(said))
         if method == "GET" and urlsplit(url).query:
             return Reply(200, {}, encode({"resourceType": "Bundle", "type": "searchset"}))
         if method == "GET":
             raise Interrupted("what follows depends on what it holds")
-        return Reply(200 if method == "PUT" else 204, {}, b"")
+        return Reply(200, {}, encode(said)) if method == "PUT" else Reply(204, {}, b"")
 
     def _entry(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         url = asked["request"]["url"]

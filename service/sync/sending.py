@@ -24,7 +24,7 @@ from service.sync import batches, deliver, documents, searches, transactions
 from service.sync.batches import Batch, Came
 from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
-from service.sync.merging import First
+from service.sync.merging import First, as_made, made_of
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Refused, Unsure
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest
@@ -203,8 +203,10 @@ def _together(stream: Stream, batch: Batch, entries: list[Entry], alone: dict[in
             alone[owed.delivery] = own
             continue
         batch.sent += 1
-        outcome = searches.doubted(one.outcome, entry.ready, stream.able)
-        batches.keep(batch, stream.target, owed, transactions.landed(entry.ready, known), outcome)
+        outcome, landed = searches.doubted(one.outcome, entry.ready, stream.able), transactions.landed(entry.ready, known)
+        if isinstance(outcome, Delivered) and outcome.seen is not None:
+            outcome = replace(outcome, made=made_of(landed.body, outcome.seen))
+        batches.keep(batch, stream.target, owed, landed, outcome)
         came.append(Came(owed, outcome, began, own))
     return came
 
@@ -283,7 +285,9 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     made_there = ready.remote is not None and ready.remote.made_there
     with stream.service.database.glance() as connection:
         found = [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, "" if made_there else ready.owed.version)]
-    return [*found[:-1], First(found[-1])] if made_there and found else found
+    if made_there and found:
+        return [*found[:-1], First(found[-1])]
+    return as_made(found, read(ready.remote.made)) if ready.remote is not None and ready.remote.made else found
 
 
 def _settle(stream: Stream, batch: Batch) -> None:

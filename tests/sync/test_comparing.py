@@ -38,11 +38,12 @@ def test_what_differs_is_told_by_its_place() -> None:
 
 def test_what_an_ehr_made_of_what_it_was_sent_is_right_until_it_changes() -> None:
     written = {**BODY, "valueQuantity": {"value": Decimal("7.0"), "code": "{score}"}, "status": "Final"}
+    as_made = ("same", "As the EHR made it, otherwise than we say: status")
     known = replace(KNOWN, seen_hash=seen_hash(written))
-    assert verdict({**written, "meta": {"versionId": "9"}}, known) == ("same", "")
+    assert verdict({**written, "meta": {"versionId": "9"}}, known) == as_made
     assert verdict({**written, "status": "amended"}, known) == ("differs", "")
     assert verdict(written, replace(known, sent_hash=b"of what we said before")) == ("differs", "")
-    assert verdict(written, replace(known, sent_hash=b"")) == ("same", "")  # with a change of its own, which was agreed to
+    assert verdict(written, replace(known, sent_hash=b"")) == as_made  # with a change of its own, which was agreed to
     assert verdict(written, replace(known, sent_hash=b"", held_version="v0")) == ("differs", "")
 
 

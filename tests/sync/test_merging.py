@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mappings.parts import system_of
-from service.sync.merging import First, agreed, merge
+from service.sync.merging import First, agreed, as_made, made_of, merge
 
 Json = dict[str, Any]
 UUID = "6fa0a4fe-7f0b-5d0b-8d3b-0c8c5b6d1111"
@@ -81,3 +81,18 @@ def test_of_what_the_ehr_made_itself_what_both_say_is_agreed_and_ours_goes_besid
     assert said(base, {**ours, "status": "b", "encounter": THEIRS}, theirs) == ({**both, "status": "b"}, ("note",), ())
     changed_there = agreed([First(ours)], {**theirs, "status": "c"}, KNOWN)
     assert changed_there is not None and said(changed_there, {**ours, "encounter": THEIRS}, {**theirs, "status": "c"})[0]["status"] == "c"
+
+
+def test_what_an_ehr_made_of_what_it_was_sent_is_its_own_word_or_nothing() -> None:
+    ours = {"id": "1", "text": "x", "status": "a", "code": {"text": "Pulse"}, "note": [{"text": "n"}], "count": 0}
+    assert made_of(ours, {"id": "9", "status": "a", "code": {"text": "Heart rate"}, "count": 0, "more": 1}) == {"code": {"text": "Heart rate"}, "note": None}
+    assert made_of(ours, {**ours, "note": [{"text": "theirs"}, {"text": "n"}]}) == {}
+    assert made_of({"count": 0}, {}) == {"count": None}
+
+
+def test_what_we_said_is_held_against_theirs_as_they_made_it_as_long_as_we_say_the_same() -> None:
+    newest, sent = {"status": "b", "note": ["x"], "code": "new"}, {"status": "a", "note": ["x"], "code": "old"}
+    made = {"note": None, "code": "OLD"}
+    assert as_made([newest, sent], made) == [{"status": "b", "code": "new"}, {"status": "a", "code": "OLD"}]
+    assert as_made([newest, sent], {}) == [newest, sent] and as_made([], made) == []
+    assert agreed(as_made([newest, sent], made), {"status": "b", "code": "new"}, KNOWN) == {"status": "b", "code": "new"}

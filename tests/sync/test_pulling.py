@@ -119,11 +119,13 @@ def test_what_an_ehr_adds_of_its_own_stays_there_and_survives_our_next_update(se
     assert (found["status"], found["contributor"]) == ("on-hold", [{"display": "Someone there"}])
 
 
-def test_what_an_ehr_adds_to_a_list_survives_every_update_of_ours(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+@pytest.mark.parametrize("pulls", [True, False], ids=["pulled", "met by an update"])
+def test_what_an_ehr_adds_to_a_list_survives_every_update_of_ours(service: Service, synced: Http, sandbox: Sandbox, work: Work, pulls: bool) -> None:
     url, body = one_of(sandbox, "CarePlan")
     theirs = {"system": "https://ehr.test/plans", "value": "7"}
     change_there(url, identifier=[*body["identifier"], theirs])
-    pulled(service, "CarePlan")
+    if pulls:
+        pulled(service, "CarePlan")
     id_, entity = plan(synced)
     for status in ("on-hold", "active", "completed"):
         synced.put(f"/api/v1/integration-care-plans/{id_}", {**entity, "status": status})

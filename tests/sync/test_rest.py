@@ -160,7 +160,7 @@ def test_an_update_names_the_version_that_we_know_just_as_it_came(ehr: Rest, htt
 def test_a_conflict_with_what_we_sent_ourselves_is_delivered(ehr: Rest, http: responses.RequestsMock, status: int) -> None:
     http.put(f"{BASE}/Observation/o1", status=status)
     http.get(f"{BASE}/Observation/o1", json=THEIRS)
-    assert ehr.deliver(ready(remote=copy()), NEITHER) == Delivered("o1", 'W/"4"', 200, THEIRS)
+    assert ehr.deliver(ready(remote=copy()), NEITHER) == Delivered("o1", 'W/"4"', 200, THEIRS, merged=True)
 
 
 @pytest.mark.parametrize("status", [409, 412])
@@ -187,7 +187,7 @@ def test_what_cannot_be_read_after_a_conflict_is_not_taken_for_delivered(ehr: Re
 
 def test_an_update_that_may_have_arrived_is_looked_at_first(ehr: Rest, http: responses.RequestsMock) -> None:
     http.get(f"{BASE}/Observation/o1", json=THEIRS)
-    assert ehr.deliver(ready(remote=copy(), unsure=True), NEITHER) == Delivered("o1", 'W/"4"', 200, THEIRS)
+    assert ehr.deliver(ready(remote=copy(), unsure=True), NEITHER) == Delivered("o1", 'W/"4"', 200, THEIRS, merged=True)
 
 
 def test_a_copy_of_which_nothing_is_known_after_a_restore_is_looked_at_before_it_is_written(ehr: Rest, http: responses.RequestsMock) -> None:

@@ -260,7 +260,7 @@ def test_a_lost_answer_loses_and_doubles_nothing(
     visit: Http, together: Adds, sandbox: Sandbox, work: Work, clock: Clock, service: Service, fault: Json
 ) -> None:
     together()
-    sandbox.fault("plain", fault.pop("kind"), path=BASE, times=1, **fault)
+    sandbox.fault("plain", **fault, path=BASE, times=1)
     work()
     until_quiet(visit, work, clock)
     assert once(sandbox) and sandbox.counts("plain")["Observation"] == 8 and verdicts(service) == {"same"}

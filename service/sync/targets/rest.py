@@ -5,12 +5,13 @@
 | If-None-Exist: 0 creates, 1 is 200, more is 412  | create by our identifier; what was there already is compared, and updated     |
 | no conditional create                            | search by our identifier, then create                                         |
 | If-Match with the version that is known          | update; 409 and 412 alike: read, and send what changed beside what they did   |
-| an answer may be empty, or no JSON               | success is the status; the id is in Location                                  |
+| an answer may be empty, or no JSON               | success is the status; the id is in Location; what was made of it is read     |
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from service.sync import searches, transactions
 from service.sync.deliver import UNSENT, Abilities, Match, Ready, not_updated, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
-from service.sync.merging import agreed, insisted, merge
+from service.sync.merging import agreed, insisted, made_of, merge
 from service.sync.outcomes import (
     NOT_THERE,
     Contested,
@@ -72,7 +73,8 @@ class Rest:
             return _spoken(lambda: self._delete(ready))
         if ready.remote is not None:
             return _vanished(_spoken(lambda: self._update(ready)), str(ready.remote.remote_id))
-        return _spoken(lambda: self._create(ready, able))
+        outcome = _spoken(lambda: self._create(ready, able))
+        return self._shown(outcome, ready) if isinstance(outcome, Delivered) and not outcome.merged else outcome
 
     def transaction(self, entries: Sequence[Entry]) -> list[Told] | Outcome:
         """Brings the EHR to hold all of several or none, and says what came of each; or of all alike, where Refused is for none of them done."""
@@ -185,9 +187,9 @@ class Rest:
 
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
         """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
-        if same(theirs, ready.body):
-            return Delivered(remote_id, version, 200, theirs)
         remote = ready.remote
+        if same(theirs, ready.body):
+            return Delivered(remote_id, version, 200, theirs, merged=remote is not None and not same(ready.body, theirs))
         if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen_hash(theirs)):
             return self._put(ready, remote_id, version)
         base = agreed(ready.earlier(), theirs, ready.known)
@@ -201,7 +203,8 @@ class Rest:
         if same(theirs, found.body):
             return Delivered(remote_id, version, 200, theirs, merged=True)
         outcome = self._put(replace(ready, body=found.body), remote_id, version)
-        return replace(outcome, merged=bool(found.kept)) if isinstance(outcome, Delivered) else outcome
+        more = bool(found.kept) or not same(ready.body, found.body)
+        return replace(outcome, merged=more) if isinstance(outcome, Delivered) else outcome
 
     def _read(self, type_: str, remote_id: str) -> tuple[dict[str, Any] | Outcome, str | None]:
         """What the EHR holds under an id, and its version; or what kept us from reading it."""
@@ -255,7 +258,19 @@ class Rest:
     def _put(self, ready: Ready, remote_id: str, version: str | None) -> Outcome:
         match, body = {"If-Match": version} if version else {}, {**ready.body, "id": remote_id}
         outcome = judged(self._door.call("PUT", f"/{ready.owed.type}/{remote_id}", body, match, ready.owed.delivery), updating=True)
-        return Delivered(remote_id, outcome.remote_version, outcome.status, outcome.seen) if isinstance(outcome, Delivered) else outcome
+        return self._shown(replace(outcome, remote_id=remote_id), ready) if isinstance(outcome, Delivered) else outcome
+
+    def _shown(self, outcome: Delivered, ready: Ready) -> Delivered:
+        """With what the EHR made of what was written: read back where the answer does not show it, as long as it is that version."""
+        seen, version = outcome.seen, outcome.remote_version
+        if seen is None and outcome.remote_id is not None:
+            with suppress(NotReached, Interrupted, NotLetIn):
+                found, there = self._read(ready.owed.type, outcome.remote_id)
+                if isinstance(found, dict) and version in (None, there):
+                    seen, version = found, there
+        if seen is None:
+            return outcome
+        return replace(outcome, seen=seen, remote_version=version, made={} if ready.as_document else made_of(ready.body, seen))
 
     def _after_conflict(self, ready: Ready, remote_id: str) -> Outcome:
         """The EHR holds another version: ours already, the one that we saw under another number, or somebody else's change."""
@@ -288,9 +303,9 @@ def _vanished(outcome: Outcome, remote_id: str) -> Outcome:
     return outcome
 
 
-def same(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether all that we say is there; an EHR may add to it."""
-    return keeps(dict(theirs), {name: value for name, value in ours.items() if name not in UNSENT})
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether all that the other says is in the one, which may say more: of theirs and ours, whether the EHR holds what we say."""
+    return keeps(dict(one), {name: value for name, value in other.items() if name not in UNSENT})
 
 
 def seen_hash(theirs: Mapping[str, Any]) -> bytes:

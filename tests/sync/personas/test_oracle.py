@@ -1,5 +1,6 @@
 """Oracle Health Millennium: silent answers, a permanent 500, what it takes and forgets, and ids that mean something below one tenant (C1 to C10)."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -136,12 +137,58 @@ def forgetful(pathway: Http, connect: Connect, sandbox: Sandbox, work: Work) -> 
 
 
 def test_what_oracle_takes_and_forgets_is_shown_when_it_is_read_back(forgetful: Http, service: Service) -> None:
-    """C4: fields that are not supported are ignored: reconciling reads back and compares."""
+    """C4: fields that are not supported are ignored: what was made of it is read back when it is sent, and reconciling says it."""
     findings, problems = reconciled(service, "oracle")
-    differs = [one for one in findings if one.verdict == "differs"]
-    lacking = {difference.path.partition("[")[0] for one in differs for difference in one.differences}
-    assert problems == [] and lacking == {"Observation.partOf", "Observation.derivedFrom", "Observation.focus"}
-    assert {one.verdict for one in findings if one.type in ("Condition", "Encounter", "Procedure", "Patient")} <= {"same", "undelivered", "unsupported"}
+    assert problems == [] and {one.verdict for one in findings} == {"same", "undelivered", "unsupported"}
+    said = {one.words.partition(": ")[2] for one in findings if one.verdict == "same" and one.words}
+    assert {name for words in said for name in words.split(", ")} == {"partOf", "derivedFrom", "focus"}
+
+
+def test_what_oracle_forgets_and_then_holds_otherwise_differs(forgetful: Http, sandbox: Sandbox, service: Service) -> None:
+    """C4: what it made of ours when it was sent is one thing, what is changed there later another."""
+    _change_a_reading(sandbox)
+    differs = [one for one in reconciled(service, "oracle")[0] if one.verdict == "differs"]
+    assert len(differs) == 1 and "Observation.valueQuantity.value" in {difference.path for difference in differs[0].differences}
+
+
+def _change_a_reading(sandbox: Sandbox, value: int = 71) -> Json:
+    """A heart rate, changed at the EHR that holds it without what it is a part of."""
+    found = [one for one in sandbox.all("oracle", "Observation") if one["code"]["coding"][0]["code"] == "8867-4"]
+    reading = max(found, key=lambda one: str(one["effectiveDateTime"]))  # sic: the first is of the screening
+    assert "partOf" not in reading and reading["valueQuantity"]["value"] != value
+    sandbox.change("oracle", f"Observation/{reading['id']}", valueQuantity={**reading["valueQuantity"], "value": value})
+    return reading
+
+
+def test_a_change_at_oracle_of_what_it_forgot_a_part_of_comes_in_and_takes_nothing_away(
+    forgetful: Http, service: Service, work: Work, sandbox: Sandbox
+) -> None:
+    """C4: what was left out when it was sent is no change, also when something else of it is changed."""
+    before = forgetful.get("/api/v1/dosing-encounters/ann-dose-1").json["entity"]
+    pull_of(service, "oracle", "Observation")
+    there = _change_a_reading(sandbox)
+    done = pull_of(service, "oracle", "Observation")
+    assert (done.taken, done.contested, done.unfit, done.problems) == (1, 0, 0, [])
+    after = forgetful.get("/api/v1/dosing-encounters/ann-dose-1").json["entity"]
+    changed = [one for one in after["observations"] if one not in before["observations"]]
+    assert [one["hr"] for one in changed] == [71] and {**after, "observations": []} == {**before, "observations": []}
+    assert len(after["observations"]) == len(before["observations"])
+    work()
+    again = pull_of(service, "oracle", "Observation")
+    assert (again.taken, again.contested, again.unfit, work()) == (0, 0, 0, 0), there["id"]
+
+
+def test_an_update_of_ours_meets_a_change_at_oracle_of_what_it_forgot_a_part_of(forgetful: Http, work: Work, sandbox: Sandbox) -> None:
+    """C4: both changes stand, and what it leaves out is no change of its own that ours would be in conflict with."""
+    there = _change_a_reading(sandbox)
+    entity = forgetful.get("/api/v1/dosing-encounters/ann-dose-1").json["entity"]
+    [reading] = [one for one in entity["observations"] if datetime.fromisoformat(one["at"]) == datetime.fromisoformat(there["effectiveDateTime"])]
+    later = (datetime.fromisoformat(reading["at"]) + timedelta(minutes=1)).isoformat()
+    moved = [{**one, "at": later} if one is reading else one for one in entity["observations"]]
+    put(forgetful, "dosing-encounters", {**entity, "observations": moved})
+    work()
+    now = next(one for one in sandbox.all("oracle", "Observation") if one["id"] == there["id"])
+    assert now["valueQuantity"]["value"] == 71 and now["effectiveDateTime"] != there["effectiveDateTime"]
 
 
 def test_what_oracle_forgets_is_not_taken_for_a_change_of_its_own(forgetful: Http, service: Service, work: Work, sandbox: Sandbox) -> None:
