@@ -8,11 +8,13 @@
 | ask for headers, or refuse writes | `settings.py` |
 | change a record as a clinician of that EHR would | `curl -X PATCH -d '{"status": "amended"}' localhost:8001/_sandbox/records/epic/Observation/ID` |
 | see what was asked and what is held | `curl localhost:8001/_sandbox/log?limit=5`, `curl localhost:8001/_sandbox/counts` |
+| do any of it in a browser, each fault with an example | http://localhost:8001/docs |
 | begin anew | `curl -X DELETE localhost:8001/_sandbox` |
 """
 
 BESIDES_FHIR: tuple[tuple[str, str, str], ...] = (
     ("GET", "/", "an index page for people"),
+    ("GET", "/docs", "all of these with a form each, and an example of every fault"),
     ("GET", "/_sandbox/counts", "by EHR and type: how many resources now, how many versions ever"),
     ("GET", "/_sandbox/log?limit=100", "the last requests, the newest first, without their bodies"),
     ("DELETE", "/_sandbox", "everything as it was at the start: no records, log, faults or tokens"),

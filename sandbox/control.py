@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import fhir_json
+from sandbox import docs, fhir_json
 from sandbox.ehr import Ehr
 from sandbox.faults.board import Faults
 from sandbox.faults.fault import Asked
@@ -41,6 +41,8 @@ class Control:
             case "GET", [""]:
                 page = index_page([ehr.persona for ehr in self._ehrs.values()], request.origin, self._counts(), self._last(50))
                 return Answer(200, page.encode(), dict(PAGE_HEADERS))
+            case "GET", ["docs", *name] if len(name) <= 1:
+                return self._docs(*name)
             case "GET", ["_sandbox", "counts"]:
                 return _json(self._counts())
             case "GET", ["_sandbox", "log"]:
@@ -60,6 +62,15 @@ class Control:
                 return said
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
         raise Refused(404, Issue("not-found", f"there is nothing here: the FHIR bases are {bases}, and / says what else there is"))
+
+    def _docs(self, name: str | None = None) -> Answer:
+        if name is None:
+            return Answer(200, docs.PAGE.encode(), {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": docs.POLICY})
+        if name == "openapi.json":
+            return _json(docs.document(self._ehrs, self._faults.about))
+        if (found := docs.asset(name)) is None:
+            raise Refused(404, Issue("not-found", f"the page at /docs has no {name}"))
+        return Answer(200, found[0], {"Content-Type": found[1]})
 
     def _set_faults(self, given: Any) -> Answer:
         made = [fault.told() for fault in self._faults.add(given)]

@@ -22,7 +22,8 @@ def index_page(personas: Sequence[Persona], origin: str, counts: Mapping[str, An
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sandbox EHRs</title>'
         f"<style>{STYLE}</style><h1>Sandbox EHRs</h1>"
-        "<p>FHIR R4 servers that stand for an EHR. Their records are made up, and they are for this machine alone.</p>"
+        "<p>FHIR R4 servers that stand for an EHR. Their records are made up, and they are for this machine alone. "
+        'What goes wrong with them is set <a href="/docs">in a form</a>.</p>'
         + _table("EHRs", ("EHR", "FHIR base", "CapabilityStatement", "resources"), bases)
         + _table("Besides FHIR", ("method", "path", "what it does"), BESIDES_FHIR)
         + _table("What they hold", ("EHR", "type", "now", "versions ever"), held)

@@ -18,7 +18,7 @@ class Faults:
     def __init__(self, personas: Collection[str]) -> None:
         self._set: list[Fault] = []
         self._numbers, self._lock = count(1), Lock()
-        self._where = {
+        self.about: dict[str, Option] = {
             "fault": one_of(*KINDS).always(),
             "persona": one_of(*personas),
             "method": one_of("GET", *sorted(WRITES)),
@@ -43,9 +43,9 @@ class Faults:
     def _problems(self, one: Any, at: str) -> list[Problem]:
         name = one.get("fault") if isinstance(one, dict) else None
         if isinstance(name, str) and name in KINDS:
-            return problems_in(one, {**self._where, **KINDS[name].options}, at)
-        known = {key: value for key, value in one.items() if key in self._where} if isinstance(one, dict) else one
-        return problems_in(known, self._where, at)  # what else it may say is not known before its name is
+            return problems_in(one, {**self.about, **KINDS[name].options}, at)
+        known = {key: value for key, value in one.items() if key in self.about} if isinstance(one, dict) else one
+        return problems_in(known, self.about, at)  # what else it may say is not known before its name is
 
     def told(self) -> list[dict[str, Any]]:
         return [fault.told() for fault in self._set]
