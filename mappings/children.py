@@ -64,7 +64,9 @@ def path_of(shape: Resource, field: str) -> str | None:
 
 
 def astray(ours: Fhir, theirs: Fhir) -> Iterator[PROBLEM]:
-    """Where a resource does not say at which visit it was, and what it is of the record is of one."""
+    """Where a resource does not say what it is about, or at which visit it was, and what it is of the record does."""
+    if CODE in ours and CODE not in theirs:
+        yield f"{ours['resourceType']}.{CODE}", "does not say what it is about"
     for name in VISIT:
         if name in ours and name not in theirs:
             yield f"{ours['resourceType']}.{name}", "does not refer to the visit that it would be of"

@@ -34,11 +34,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Child:
-    """What an EHR holds that it made itself, and the copy of ours that it belongs to."""
+    """What an EHR holds that it made itself, and the copy of ours that it belongs to: which lists it, or which it refers to alone."""
 
     target: Target
     parent: Copy
     news: News
+    listed: bool
 
     @property
     def name(self) -> str:
@@ -63,6 +64,11 @@ class Fit:
 
     role: str
     entity: Any
+
+
+@dataclass(frozen=True)
+class Another(Unfit):
+    """It is about something that the record has no place for, by its code."""
 
 
 def is_ours(body: Mapping[str, Any]) -> bool:
@@ -93,7 +99,7 @@ def adopt(act: Act, child: Child) -> Accepted | None:
     entity: Any = model.revive(kind.entity, read(stored.document))
     fit = _fit(Record(kind, stored, entity, id_, ids_of(act, said), Level(level)), said)
     if isinstance(fit, Unfit):
-        return fit
+        return Nothing() if isinstance(fit, Another) and not child.listed else fit
     try:
         published = publish(act, kind, fit.entity)
     except Unprocessable as refusal:
@@ -110,19 +116,21 @@ def _fit(of: Record, said: Json) -> Fit | Unfit:
     type_ = str(said["resourceType"])
     if not model.matches(model.ID, of.item):
         return Unfit(((f"{type_}.id", f"should be {model.ID.says}"),))
-    fits, problems = list[Fit](), dict[PROBLEM, None]()
+    fits, problems, another = list[Fit](), dict[PROBLEM, None](), True
     shapes = children.shapes(of.kind, said, of.view)
     for shape in shapes:
         found = _as_item(of, shape, said)
         if isinstance(found, Unfit):
             problems |= dict.fromkeys(found.problems)
+            another &= any(path.startswith(f"{type_}.{children.CODE}") for path, _ in found.problems)
         else:
             fits.append(Fit(shape.role, found))
     if len(fits) == 1:
         return fits[0]
     if fits:
         return Unfit(((type_, f"could be any of {', '.join(fit.role for fit in fits)}"),))
-    return Unfit(tuple(problems) or ((f"{type_}.code", f"is of nothing that a {of.kind.name} has of this type"),))
+    told = tuple(problems) or ((f"{type_}.{children.CODE}", f"is of nothing that a {of.kind.name} has of this type"),)
+    return Another(told) if another else Unfit(told)
 
 
 def _as_item(of: Record, shape: Resource, said: Json) -> Any:

@@ -47,19 +47,19 @@ def listed(service: Service, target: Target, looking: Looking, parent: Copy, the
         if isinstance(body, Unread):
             return None
         if isinstance(body, dict) and body.get("id") == id_:
-            found.append(_child(target, parent, body))
+            found.append(_child(target, parent, body, listed=True))
     return found
 
 
 def referring(service: Service, target: Target, strangers: Iterable[Json]) -> Iterator[Child]:
-    """Those of an EHR's own resources that refer to a copy of ours or could not be taken when one listed them, each with that."""
+    """Those of an EHR's own resources that refer to a copy of ours, or are told as not taken since one listed them, each with that."""
     led = [(one, _refers(target, one)) for one in strangers if one.get("resourceType") in TYPES and isinstance(one.get("id"), str) and not is_ours(one)]
     known = _held(service, target, {to for _, found in led for to in found})
     others = _not_taken(service, target) if led else {}
     for one, found in led:
-        parent = next((known[to] for to in found if to in known), None) or others.get(f"{one['resourceType']}/{one['id']}")
-        if parent is not None:
-            yield _child(target, parent, one)
+        its, told = next((known[to] for to in found if to in known), None), others.get(f"{one['resourceType']}/{one['id']}")
+        if parent := its or told:
+            yield _child(target, parent, one, listed=told is not None)
 
 
 def take(service: Service, child: Child) -> Accepted | None:
@@ -88,8 +88,8 @@ def _not_taken(service: Service, target: Target) -> dict[str, Copy]:
     return {name: held[num] for name, num in names.items() if num in held}
 
 
-def _child(target: Target, parent: Copy, body: Json) -> Child:
-    return Child(target, parent, News(body, version_in(body), seen_hash(body)))
+def _child(target: Target, parent: Copy, body: Json, *, listed: bool) -> Child:
+    return Child(target, parent, News(body, version_in(body), seen_hash(body)), listed)
 
 
 def _held(service: Service, target: Target, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Copy]:

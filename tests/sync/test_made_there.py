@@ -264,7 +264,6 @@ def test_a_dose_that_was_given_at_the_ehr_becomes_an_administration(service: Ser
 
 
 @pytest.mark.parametrize(("elements", "path"), [
-    ({"code": {"coding": [{"system": "http://loinc.org", "code": "2345-7"}]}}, "Observation.code"),
     ({"status": "preliminary"}, "Observation.status"),
     ({"effectiveDateTime": None}, "Observation.effectiveDateTime"),
     ({"effectiveDateTime": "2026-03-02"}, "Observation.effectiveDateTime"),
@@ -280,6 +279,26 @@ def test_a_reading_that_cannot_be_taken_is_told_of_the_session(service: Service,
     assert dicts(service.database, entity.name) == before
     pulled(service, "Observation")
     assert open_conflicts(service) == [found], "it is told once"
+
+
+GLUCOSE = {"coding": [{"system": "http://loinc.org", "code": "2345-7"}]}
+
+
+def test_what_is_observed_at_a_visit_of_ours_and_has_no_place_in_the_record_is_the_ehrs_own(service: Service, synced: Http, sandbox: Sandbox) -> None:
+    before = dicts(service.database, entity.name)
+    for code in (GLUCOSE, {"text": "Glucose"}, None):
+        sandbox.seed("plain", {name: value for name, value in reading(sandbox, HEART_RATE, code=code).items() if value is not None})
+    assert counts(pulled(service, "Observation")) == (0, 0, 0) and open_conflicts(service) == []
+    assert dicts(service.database, entity.name) == before
+
+
+def test_what_a_set_of_ours_lists_and_has_no_place_in_the_record_is_told(service: Service, synced: Http, sandbox: Sandbox) -> None:
+    there = sandbox.add("plain", reading(sandbox, HEART_RATE, code=GLUCOSE))
+    panel = next(one for one in sandbox.all("plain", "Observation") if len(one.get("hasMember", [])) > 1 and "encounter" in one)
+    sandbox.change("plain", f"Observation/{panel['id']}", hasMember=[*panel["hasMember"], {"reference": f"Observation/{there}"}])
+    assert counts(pulled(service, "Observation")) == (0, 0, 1)
+    [found] = open_conflicts(service)
+    assert "Observation.code" in [one["path"] for one in found["problems"]]
 
 
 def test_what_refers_to_nothing_of_ours_is_the_ehrs_own(service: Service, synced: Http, sandbox: Sandbox) -> None:
