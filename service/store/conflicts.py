@@ -6,12 +6,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 
 from service.store.tables import conflict, entity, resource
 from service.wire import encode, read
 
 STATES = (OPEN, OURS, THEIRS, MOOT, REPLACED) = ("open", "ours", "theirs", "moot", "replaced")
+OF_A_PART = "made at the EHR)"  # ends the words of a problem of what an EHR made itself as a part of the resource
 Json = dict[str, Any]
 
 
@@ -101,10 +102,11 @@ def close(tx: Connection, num: int, state: str, now: int) -> bool:
 
 
 def moot(tx: Connection, target: str, resources: list[int], now: int) -> None:
-    """What the EHR holds at last is no conflict any more."""
+    """What the EHR holds at last is no conflict any more; what it made there as a part of that, and was not taken, is still."""
     c = conflict.c
+    its = or_(c.problems.is_(None), c.problems.not_like(f"%{OF_A_PART}%"))
     if resources:
-        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN).values(state=MOOT, settled_at=now))
+        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN, its).values(state=MOOT, settled_at=now))
 
 
 def end(tx: Connection, target: str, now: int) -> None:

@@ -29,7 +29,7 @@ from service.wiring import Service
 
 Json = dict[str, Any]
 LED = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^/]+)?")
-TOLD = re.compile(r"\(in ([A-Za-z]+/[A-Za-z0-9.-]{1,64}), made at the EHR\)$")
+TOLD = re.compile(rf"\(in ([A-Za-z]+/[A-Za-z0-9.-]{{1,64}}), {re.escape(conflicts.OF_A_PART)}$")
 MOST_TOLD = 1000
 
 
@@ -64,7 +64,7 @@ def referring(service: Service, target: Target, strangers: Iterable[Json]) -> It
 
 def take(service: Service, child: Child) -> Accepted | None:
     """Takes a child into the record that it belongs to; what cannot be taken is told, once, of the copy that it was made a part of."""
-    words, target, now = f"(in {child.name}, made at the EHR)", child.target.id, micros(service.tenant.now())
+    words, target, now = f"(in {child.name}, {conflicts.OF_A_PART}", child.target.id, micros(service.tenant.now())
 
     def work(tx: Connection) -> Accepted | None:
         outcome = adopt(Act(service.tenant, tx, f"target:{target}"), child)

@@ -167,6 +167,17 @@ def test_what_cannot_be_taken_is_told_once_by_its_path_and_nothing_is_stored(ser
     assert work() == 0
 
 
+def test_what_could_not_be_taken_stays_told_when_what_lists_it_is_delivered(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+    [id_] = sandbox.seed("plain", goal(sandbox, **UNFIT["nobody as its patient"][0]))
+    lists(sandbox, goal=[{"reference": id_}])
+    pulled(service, "CarePlan")
+    [found] = open_conflicts(service)
+    plan_id, said = plan(synced)
+    put(synced, "integration-care-plans", {**said, "id": plan_id, "status": "on-hold"})
+    work()
+    assert one_of(sandbox, "CarePlan")[1]["status"] == "on-hold" and open_conflicts(service) == [found]
+
+
 def test_a_goal_that_is_put_right_at_the_ehr_comes_in_then(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
     pulled(service, "Goal")
     id_ = add_goal(sandbox, description={"text": "Sleeps through"})
