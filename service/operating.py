@@ -74,7 +74,7 @@ def ehr(target: Target, lets_in: Access, progress: tuple[int, int] | None, now: 
         "id": target.id, "baseUrl": target.base_url, "fhirVersion": target.fhir_version, "level": Level(target.level).name,
         "organisation": target.organisation, "role": target.role, "createPeople": bool(target.settings.get("create_people")),
         "documents": bool(target.settings.get("alternate")), "transactions": bool(target.settings.get("transactions")),
-        "maxInFlight": target.max_in_flight, "types": sorted(target.types) if target.types else None, "state": state,
+        "maxInFlight": target.max_in_flight, "rate": target.settings.get("rate"), "types": sorted(target.types) if target.types else None, "state": state,
         "snoozedUntil": instant(target.snoozed_until) if target.snoozed_until > now else None, "failures": target.failures,
         "problem": lets_in.problem, "lacking": lacks, "software": (target.capability or {}).get("software"),
         **({} if progress is None else {"catchingUp": {"lookedAt": progress[0], "of": progress[1]}}),

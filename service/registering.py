@@ -13,6 +13,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
@@ -34,10 +35,11 @@ SETTINGS = {
 }  # fmt: skip
 COLUMN_OF, SETTING_OF = ({said: name for name, said in one.items()} for one in (COLUMNS, SETTINGS))
 SWITCHES = ("createPeople", "documents", "transactions")
-PATCHED = ("level", "organisation", "role", "types", "maxInFlight", *SWITCHES)  # over our API: no way in, and no secret
+PATCHED = ("level", "organisation", "role", "types", "maxInFlight", "rate", *SWITCHES)  # over our API: no way in, and no secret
 NAMED = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,100}")
 LEVELS = ("C0", "C1", "C2")
 MOST_IN_FLIGHT = 64
+RATES = (0.1, 10_000)  # calls a second, the least and the most that can be agreed
 DOCUMENT = "DocumentReference"
 SECRET = ("auth", "headers", "cert", "key", "ca")
 REACHED_BY = frozenset({"baseUrl", "private", "auth", "headers", "mediaType", "prefer", "cert", "key", "ca"})
@@ -89,6 +91,8 @@ def patched(was: Target, told: Mapping[str, Any]) -> Target:
     columns: dict[str, Any] = {"level": int(Level[told["level"]])} if "level" in told else {}
     columns |= {COLUMN_OF[name]: value for name, value in told.items() if name in ("organisation", "role", "maxInFlight")}
     settings = {**was.settings, **{SETTING_OF[name]: value for name, value in told.items() if name in ("types", "createPeople", "transactions")}}
+    if "rate" in told:
+        settings["rate"] = None if told["rate"] is None else float(told["rate"])
     if "documents" in told:
         settings["alternate"] = DOCUMENT if told["documents"] else None
     auth = was.settings.get("auth") or {}
@@ -111,6 +115,10 @@ def wrong_patch(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         found += operating.wrong_pulls(types, operating.EVERY) or ([] if types else [("/types", "should name a type; null is for all")])
     if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_IN_FLIGHT:
         found.append(("/maxInFlight", f"should be a whole number, from 1 to {MOST_IN_FLIGHT}"))
+    rate = told.get("rate")
+    rate = float(rate) if isinstance(rate, Decimal) else rate  # sic: 0.1 in JSON is less than 0.1 in binary
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, int | float) or not RATES[0] <= rate <= RATES[1]):
+        found.append(("/rate", f"should be a number of calls a second from {RATES[0]:g} to {RATES[1]:g}, or null for as many as can be"))
     return found
 
 

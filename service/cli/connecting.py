@@ -14,7 +14,7 @@ from service.cli import show
 from service.cli.wired import now
 from service.errors import Unprocessable
 from service.manners import ANSWERS
-from service.registering import LEVELS, MOST_IN_FLIGHT
+from service.registering import LEVELS, MOST_IN_FLIGHT, RATES
 from service.security.keys import ALGORITHMS
 from service.store import signing_keys
 from service.store.targets import Target
@@ -41,7 +41,7 @@ OPTIONS = (
     click.option("--private/--no-private", default=None, help="It may be at a private or loopback address, and without https."),
     click.option("--only-changes", is_flag=True, help="Owe it what changes from now on, and not what is there already."),
     click.option("--max-in-flight", type=click.IntRange(1, MOST_IN_FLIGHT), help="Streams sent to it at the same time; 4 when it is added without."),
-    click.option("--rate", type=click.FloatRange(0.1, 10_000), help="Calls a second at most, of all workers together; --without rate for as many as can be."),
+    click.option("--rate", type=click.FloatRange(*RATES), help="Calls a second at most, of all workers together; --without rate for as many as can be."),
     click.option("--client-id", help="The id under which it knows us: it gives us tokens by SMART Backend Services."),
     click.option("--token-url", help="Where it gives tokens, when it does not say so itself."),
     click.option("--alg", type=click.Choice(ALGORITHMS), help="What we sign with; when not given, what it takes and there is a key for."),

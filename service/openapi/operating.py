@@ -4,7 +4,7 @@ from mappings import KINDS
 from service.contending import KEPT
 from service.openapi.schemas import CLASS, MOMENT, Schema, listed, number, record, ref, text
 from service.operating import EVERY, EVERY_BETWEEN, LINKED
-from service.registering import LEVELS, MOST_IN_FLIGHT
+from service.registering import LEVELS, MOST_IN_FLIGHT, RATES
 from service.store.conflicts import STATES as CONFLICT_STATES
 from service.store.outbox import STATES
 
@@ -119,7 +119,11 @@ def _sent() -> dict[str, Schema]:
         "documents": {"type": "boolean", "description": "Whether what it does not take goes there as a DocumentReference."},
         "transactions": {"type": "boolean", "description": "Whether what is sent of one patient goes in one Bundle."},
         "maxInFlight": number("Streams sent to it at the same time.", minimum=1, maximum=MOST_IN_FLIGHT),
-    }
+        "rate": {
+            "type": ["number", "null"], "minimum": RATES[0], "maximum": RATES[1],
+            "description": "Calls a second at most, of all workers together; null for as many as can be.",
+        },
+    }  # fmt: skip
 
 
 def _pulls() -> dict[str, Schema]:

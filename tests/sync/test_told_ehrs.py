@@ -1,6 +1,7 @@
 """What we do with an EHR, said over our API: which of its changes come in, catching up with it, and who of its own is ours."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -203,21 +204,22 @@ def test_why_theirs_cannot_be_taken_is_for_who_sees_all_of_the_patient(held: Htt
 
 
 def test_what_an_ehr_is_sent_is_changed_by_what_is_given(held: Http, sandbox: Sandbox, work: Work, service: Service) -> None:
-    said = held("PATCH", "/api/v1/ehrs/one", {"level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "role": None})
-    assert said.status == 200 and {name: said.json[name] for name in ("level", "types", "documents", "maxInFlight", "role", "createPeople")} == {
-        "level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "role": None, "createPeople": True,
+    said = held("PATCH", "/api/v1/ehrs/one", {"level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "rate": Decimal("0.1"), "role": None})
+    assert said.status == 200 and {name: said.json[name] for name in ("level", "types", "documents", "maxInFlight", "rate", "role", "createPeople")} == {
+        "level": "C1", "types": ["Encounter"], "documents": True, "maxInFlight": 9, "rate": Decimal("0.1"), "role": None, "createPeople": True,
     }  # fmt: skip
     assert held("PATCH", "/api/v1/ehrs/one", {"types": None, "documents": False}).json["types"] is None
-    assert [one["detail"] for one in audited(service, "change ehr")] == ["documents, level, maxInFlight, role, types", "documents, types"]
+    assert [one["detail"] for one in audited(service, "change ehr")] == ["documents, level, maxInFlight, rate, role, types", "documents, types"]
 
 
 def test_everything_that_cannot_be_changed_is_said_at_once_and_nothing_is(held: Http) -> None:
     before = held.get("/api/v1/ehrs/one").json
-    wrong = {"level": "C3", "role": 7, "types": ["Dream"], "documents": None, "maxInFlight": 65, "token": "secret", "baseUrl": "https://ehr.example.org"}
+    wrong = {"level": "C3", "role": 7, "types": ["Dream"], "documents": None, "maxInFlight": 65, "rate": 0, "token": "secret", "baseUrl": "https://ehr.example.org"}
     assert [path for path, _ in held("PATCH", "/api/v1/ehrs/one", wrong).problems] == [
-        "/level", "/role", "/documents", "/types/0", "/maxInFlight", "/baseUrl", "/token",
+        "/level", "/role", "/documents", "/types/0", "/maxInFlight", "/rate", "/baseUrl", "/token",
     ]  # fmt: skip
-    for body in ({}, [], {"types": []}, {"types": 7}, {"maxInFlight": True}, {"maxInFlight": None}, {"level": None}, {"level": ["C1"]}):
+    others = [{"maxInFlight": True}, {"maxInFlight": None}, {"rate": True}, {"rate": "fast"}, {"rate": 10**15}, {"level": None}, {"level": ["C1"]}]
+    for body in ({}, [], {"types": []}, {"types": 7}, *others):
         assert held("PATCH", "/api/v1/ehrs/one", body).status == 422, body
     assert held.get("/api/v1/ehrs/one").json == before
 
