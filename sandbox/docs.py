@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask_swagger_ui import __file__ as swagger_package
-
 from sandbox.besides import BESIDES_FHIR
 from sandbox.faults import KINDS
 from sandbox.options import Option
@@ -43,6 +41,8 @@ OF_ONE, OF_ALL = ("GET", "PUT", "PATCH", "DELETE"), ("GET", "POST")
 @cache
 def asset(name: str) -> tuple[bytes, str] | None:
     """(content, media type) of what the page loads beside its document; None for what it does not."""
+    from flask_swagger_ui import __file__ as swagger_package  # sic: it imports Flask, which nothing else here needs
+
     if name == "start.js":
         return START.encode(), "text/javascript"
     return ((Path(swagger_package).parent / "dist" / name).read_bytes(), ASSETS[name]) if name in ASSETS else None
