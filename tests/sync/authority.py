@@ -118,6 +118,7 @@ def authority(now: Callable[[], datetime], keys: Callable[[], dict[str, Any]]) -
     made, lock = Authority(now, keys), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # sic: head and body go one by one, and the second would wait 40 ms for the first to be heard of
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None:

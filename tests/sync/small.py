@@ -36,6 +36,7 @@ def small() -> Iterator[Small]:
     ]}]}  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # sic: head and body go one by one, and the second would wait 40 ms for the first to be heard of
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None:

@@ -42,6 +42,7 @@ def listener() -> Iterator[Listener]:
     made = Listener()
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # sic: head and body go one by one, and the second would wait 40 ms for the first to be heard of
         def log_message(self, *_: Any) -> None:
             pass
 
