@@ -4,7 +4,6 @@ Its document is written from what `besides.py` and the faults say of themselves;
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +37,15 @@ ANSWERS = {"default": {"description": "Done, or an OperationOutcome that names e
 OF_ONE, OF_ALL = ("GET", "PUT", "PATCH", "DELETE"), ("GET", "POST")
 
 
-@cache
 def asset(name: str) -> tuple[bytes, str] | None:
     """(content, media type) of what the page loads beside its document; None for what it does not."""
-    from flask_swagger_ui import __file__ as swagger_package  # sic: it imports Flask, which nothing else here needs
-
     if name == "start.js":
         return START.encode(), "text/javascript"
-    return ((Path(swagger_package).parent / "dist" / name).read_bytes(), ASSETS[name]) if name in ASSETS else None
+    if name not in ASSETS:
+        return None
+    from flask_swagger_ui import __file__ as swagger_package  # sic: it imports Flask, which nothing else here needs
+
+    return (Path(swagger_package).parent / "dist" / name).read_bytes(), ASSETS[name]
 
 
 def document(personas: Iterable[str], about: Mapping[str, Option]) -> Json:

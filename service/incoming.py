@@ -22,7 +22,7 @@ from service.store import audit, conflicts, copies, cursors, reading, resources
 from service.store.clock import micros
 from service.store.conflicts import Sides
 from service.store.copies import Copy
-from service.sync.merging import APART, First, agreed, as_made, merge
+from service.sync.merging import APART, agreed, as_made, merge
 from service.wire import read
 
 Json = dict[str, Any]
@@ -53,9 +53,7 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     uuid, shape = _shape(tx, held)
     said = _of_ours(tx, held, news.body, uuid, shape)
     bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
-    if held.made_there and bodies:
-        bodies[-1] = First(bodies[-1])
-    given = agreed(as_made(bodies, _made(tx, held, said)), said, {})
+    given = agreed(as_made(bodies, _made(tx, held, said), made_there=held.made_there), said, {})
     if given is None:
         return Nothing()
     every, this = cursors.within_the_hour(tx, held.target, held.resource, news.digest, now)

@@ -77,8 +77,13 @@ def made_of(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
     return {name: theirs.get(name) for name, value in ours.items() if name not in APART and not keeps(theirs.get(name), value)}
 
 
-def as_made(earlier: Sequence[Json], made: Mapping[str, Any]) -> list[Json]:
-    """What we said (the newest first), as the EHR would have made it: the oldest is what it made `made` of, and so of what is the same since."""
+def as_made(earlier: Sequence[Json], made: Mapping[str, Any], *, made_there: bool = False) -> list[Json]:
+    """What we said (the newest first), as the EHR would have made it: the oldest is what it made `made` of, and so of what is the same since.
+
+    With `made_there` the oldest is what we said first of a resource that the EHR made itself.
+    """
+    if made_there and earlier:
+        return [*earlier[:-1], First(earlier[-1])]
     if not made or not earlier:
         return list(earlier)
     sent, found = earlier[-1], list[Json]()

@@ -24,7 +24,7 @@ from service.sync import batches, deliver, documents, searches, transactions
 from service.sync.batches import Batch, Came
 from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
-from service.sync.merging import First, as_made, made_of
+from service.sync.merging import as_made, made_of
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Refused, Unsure
 from service.sync.settling import fared, put_back, settled
 from service.sync.targets.rest import Rest
@@ -285,9 +285,8 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     made_there = ready.remote is not None and ready.remote.made_there
     with stream.service.database.glance() as connection:
         found = [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, "" if made_there else ready.owed.version)]
-    if made_there and found:
-        return [*found[:-1], First(found[-1])]
-    return as_made(found, read(ready.remote.made)) if ready.remote is not None and ready.remote.made else found
+    made = read(ready.remote.made) if ready.remote is not None and ready.remote.made else {}
+    return as_made(found, made, made_there=made_there)
 
 
 def _settle(stream: Stream, batch: Batch) -> None:

@@ -73,8 +73,7 @@ class Rest:
             return _spoken(lambda: self._delete(ready))
         if ready.remote is not None:
             return _vanished(_spoken(lambda: self._update(ready)), str(ready.remote.remote_id))
-        outcome = _spoken(lambda: self._create(ready, able))
-        return self._shown(outcome, ready) if isinstance(outcome, Delivered) and not outcome.merged else outcome
+        return _spoken(lambda: self._create(ready, able))
 
     def transaction(self, entries: Sequence[Entry]) -> list[Told] | Outcome:
         """Brings the EHR to hold all of several or none, and says what came of each; or of all alike, where Refused is for none of them done."""
@@ -142,7 +141,9 @@ class Rest:
         there, mine = (reply.json() or {}) if reply.status == 409 else {}, searches.source(ready.body)
         if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and searches.source(there) == mine:
             return self._existing(ready, there["id"])
-        return judged(reply, updating=False)
+        outcome = judged(reply, updating=False)
+        was_there = conditions is not None and reply.status == 200
+        return self._shown(outcome, ready) if isinstance(outcome, Delivered) and not was_there else outcome
 
     def _known(self, outcome: Outcome, ready: Ready, identifier: Mapping[str, str]) -> Outcome:
         """What was created, found by our identifier where the answer did not say under which id."""
