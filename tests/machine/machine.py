@@ -1,5 +1,6 @@
 """The machine: what may happen to deliveries, and what must hold after each step and when all is quiet."""
 
+import random
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,8 +57,9 @@ class Deliveries(RuleBasedStateMachine):
         self.clinic = Http(create_app(service=self.service).test_client(), token_for(self.service, role="clinic"))
         self.count, self.leases = 0, list[Lease]()
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(jitter=st.integers(0, 2**16))
+    def begin(self, jitter: int) -> None:
+        self.rng = random.Random(jitter)
         found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, STREAMS, 0, 0, capability=self.ehr.statement, capability_at=self.now,
                        settings={"create_people": True, "private": True, "transactions": self.together})  # fmt: skip
         self.service.database.write(lambda tx: targets.add(tx, found, self.now))
@@ -160,7 +162,8 @@ class Deliveries(RuleBasedStateMachine):
         assert target is not None
         for one in leased:
             until = self.clock() + timedelta(microseconds=LEASE)
-            stream = Stream(self.service, one, target, ehrs.over(self.service, target, self.ehr), abilities(self.ehr.statement), keeps=lambda until=until: self.clock() < until)  # type: ignore[misc]
+            stream = Stream(self.service, one, target, ehrs.over(self.service, target, self.ehr), abilities(self.ehr.statement), rng=self.rng,
+                            keeps=lambda until=until: self.clock() < until)  # type: ignore[misc]  # fmt: skip
             try:
                 send_stream(stream)
             except Killed:
@@ -221,7 +224,7 @@ class Deliveries(RuleBasedStateMachine):
             self._come_to_rest()
             self._has_all_of_it()
         finally:
-            self.service.database.engine.dispose()
+            self.service.close()
             self._directory.cleanup()
 
     def _come_to_rest(self) -> None:
