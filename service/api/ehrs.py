@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from mappings.search import PARAMETERS
 from service import operating, registering
 from service.api import envelope, given
-from service.api.envelope import JSON
+from service.api.envelope import JSON, MERGE_PATCH
 from service.errors import Malformed, NotFound
 from service.security.access import require_operator
 from service.store import audit, entities
@@ -40,7 +40,7 @@ def reconciliation(call: Call) -> Answer:
 def change(call: Call) -> Answer:
     """PATCH /api/v1/ehrs/{name}: a JSON merge patch of what it is sent; how it lets us in is changed on the command line alone"""
     require_operator(call.who)
-    told = given.body(call, registering.PATCHED, registering.wrong_patch)
+    told = given.body(call, registering.PATCHED, registering.wrong_patch, MERGE_PATCH)
     tenant, name = call.service.tenant, call.args["name"]
 
     def work(tx: Connection) -> None:

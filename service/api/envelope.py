@@ -19,6 +19,7 @@ from service.web import Answer, Call
 from service.wire import encode
 
 JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 KIND_BY_PLURAL = {kind.plural: kind for kind in KINDS.values()}
 SCOPE_TYPE = {"medical-background": "Condition"}  # all others have the scope of their head's type
 ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')

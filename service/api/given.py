@@ -39,9 +39,12 @@ def place(call: Call, asked: Mapping[str, str]) -> tuple[int | None, int]:
     return int(asked["before"]) if "before" in asked else None, int(asked.get("limit", call.service.settings.page_size))
 
 
-def body(call: Call, members: Sequence[str], wrong: Callable[[Mapping[str, Any]], Problems]) -> dict[str, Any]:
-    """The body as an object of these members, of which `wrong` says what does not fit. Raises Unprocessable with every problem at once."""
-    found = call.json(JSON)
+def body(call: Call, members: Sequence[str], wrong: Callable[[Mapping[str, Any]], Problems], *types: str) -> dict[str, Any]:
+    """The body as an object of these members, of which `wrong` says what does not fit. Raises Unprocessable with every problem at once.
+
+    `types` are the media types that it may have besides application/json.
+    """
+    found = call.json(*types, JSON)
     if not isinstance(found, dict):
         raise Unprocessable(problems=[("", "should be an object")])
     if problems := [*wrong(found), *((f"/{_escaped(name)}", "is not taken here") for name in sorted(set(found) - set(members)))]:

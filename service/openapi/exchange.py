@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.api.envelope import MERGE_PATCH
 from service.api.importing import MOST_LINES, NDJSON
 from service.api.routes import BASE, ROUTES
 from service.openapi import parameters as p
@@ -26,9 +27,9 @@ def _operated(tag: str, id: str, summary: str, schema: str, parameters: tuple[Sc
     }  # fmt: skip
 
 
-def _told(body: str, said: dict[str, Any]) -> dict[str, Any]:
-    """An operation that is told something in a body."""
-    return {**said, "body": {JSON: ref(body)}, "errors": (*said["errors"], 413, 415, 422), "own": (*said["own"], 422)}
+def _told(body: str, said: dict[str, Any], *types: str) -> dict[str, Any]:
+    """An operation that is told something in a body, of these media types or plain JSON."""
+    return {**said, "body": dict.fromkeys((*types, JSON), ref(body)), "errors": (*said["errors"], 413, 415, 422), "own": (*said["own"], 422)}
 
 
 SAID: dict[str, dict[str, Any]] = {
@@ -62,7 +63,7 @@ SAID: dict[str, dict[str, Any]] = {
     )) | {"description": "For a client of level C3 that sees both sides."},
     "list ehrs": _operated("ehrs", "listEhrs", "List the EHRs and how they are faring", "EhrList", ()),
     "get ehr": _operated("ehrs", "getEhr", "Read an EHR and how it is faring", "Ehr", (p.NAME,), 404),
-    "change ehr": _told("EhrChange", _operated("ehrs", "changeEhr", "Change what an EHR is sent", "Ehr", (p.NAME,), 404)) | {"description": (
+    "change ehr": _told("EhrChange", _operated("ehrs", "changeEhr", "Change what an EHR is sent", "Ehr", (p.NAME,), 404), MERGE_PATCH) | {"description": (
         "A JSON merge patch (RFC 7396): what is given becomes another, null takes it away, and all else stays. What follows for what it is owed is done. "
         "Where it is and how it lets us in is changed on the command line alone: `pathway-fhir ehr set`."
     )},

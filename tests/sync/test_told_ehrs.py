@@ -212,6 +212,14 @@ def test_what_an_ehr_is_sent_is_changed_by_what_is_given(held: Http, sandbox: Sa
     assert [one["detail"] for one in audited(service, "change ehr")] == ["documents, level, maxInFlight, rate, role, types", "documents, types"]
 
 
+def test_a_change_comes_as_a_merge_patch_or_as_plain_json_and_as_no_other_patch(held: Http) -> None:
+    for type_, level in (("application/merge-patch+json", "C1"), ("application/json; charset=utf-8", "C2"), ("Application/Merge-Patch+JSON; charset=utf-8", "C1")):
+        assert held("PATCH", "/api/v1/ehrs/one", {"level": level}, Content_Type=type_).json["level"] == level
+    refused = held("PATCH", "/api/v1/ehrs/one", [{"op": "replace", "path": "/level", "value": "C2"}], Content_Type="application/json-patch+json")
+    assert refused.status == 415 and "application/merge-patch+json" in refused.json["detail"]
+    assert held.get("/api/v1/ehrs/one").json["level"] == "C1"
+
+
 def test_everything_that_cannot_be_changed_is_said_at_once_and_nothing_is(held: Http) -> None:
     before = held.get("/api/v1/ehrs/one").json
     wrong = {"level": "C3", "role": 7, "types": ["Dream"], "documents": None, "maxInFlight": 65, "rate": 0, "token": "secret", "baseUrl": "https://ehr.example.org"}
