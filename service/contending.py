@@ -10,7 +10,7 @@ from service.exchange import Act
 from service.incoming import translated
 from service.renderings import instant, text_of
 from service.store import conflicts, copies, deliveries, outbox, reading
-from service.store.conflicts import OPEN, OURS, THEIRS
+from service.store.conflicts import OPEN, OURS, THEIRS, Problem
 from service.store.copies import DECIDED
 
 KEPT = (OURS, THEIRS)
@@ -33,11 +33,11 @@ def described(found: conflicts.Conflict, *, words: bool) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def pathed(found: conflicts.Conflict, problems: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"path": path or found.type, "problem": problem} for path, problem in problems]
+def pathed(found: conflicts.Conflict, problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [{"path": one.path or found.type, "problem": one.told} for one in problems]
 
 
-def settle(act: Act, num: int, keep: str, now: int) -> tuple[tuple[str, str], ...]:
+def settle(act: Act, num: int, keep: str, now: int) -> tuple[Problem, ...]:
     """Settles a conflict: `ours` is sent in the place of what the EHR holds now; `theirs` stands there, and is taken here as far as it can be.
 
     Returns the problems, by path, for which theirs is not taken. Raises NotFound, Conflict where it is settled already, and Unprocessable.
@@ -80,7 +80,7 @@ def wrong_choice(keep: Any) -> list[tuple[str, str]]:
     return [] if keep in KEPT else [("/keep", f"should be {' or '.join(KEPT)}")]
 
 
-def _taken(act: Act, found: conflicts.Conflict) -> tuple[tuple[str, str], ...]:
+def _taken(act: Act, found: conflicts.Conflict) -> tuple[Problem, ...]:
     """Takes what the EHR says into the record, in the place of what we say. Returns the problems for which it is not."""
     sides = found.sides
     if not sides.theirs:
@@ -88,4 +88,4 @@ def _taken(act: Act, found: conflicts.Conflict) -> tuple[tuple[str, str], ...]:
     [held] = copies.held(act.tx, found.ehr, [sides.resource]).values()
     head = {"resourceType": found.type, "id": text_of(found.uuid)}
     outcome = accept(act, Heard(sides.resource, {**translated(act.tx, held, sides.theirs), **head}, {**sides.base, **head}, held.level), over=True)
-    return outcome.problems if isinstance(outcome, Unfit) else ()
+    return tuple(Problem(*one) for one in outcome.problems) if isinstance(outcome, Unfit) else ()

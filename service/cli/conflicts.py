@@ -58,6 +58,6 @@ def settle(numbers: tuple[int, ...], keep: str) -> None:
     with wired() as service:
         for number in numbers:
             problems = service.database.write(lambda tx, number=number: contending.settle(Act(service.tenant, tx, "operator"), number, keep, now(service)))  # type: ignore[misc]
-            for path, problem in problems:
-                click.echo(f"{number} stands there and is not taken here: {path} {problem}", err=True)
+            for problem in problems:
+                click.echo(f"{number} stands there and is not taken here: {problem.path} {problem.told}", err=True)
     show.done(f"{len(numbers)} settled: {keep} kept.", numbers=list(numbers), keep=keep)

@@ -4,16 +4,29 @@
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
+from service.store.sql import chunks, marks, padded, run
 from service.store.tables import conflict, entity, resource
 from service.wire import encode, read
 
 STATES = (OPEN, OURS, THEIRS, MOOT, REPLACED) = ("open", "ours", "theirs", "moot", "replaced")
-OF_A_PART = "made at the EHR)"  # ends the words of a problem of what an EHR made itself as a part of the resource
 Json = dict[str, Any]
+
+
+class Problem(NamedTuple):
+    """Why something cannot be taken, whoever is right: of the resource, or of what the EHR made itself (Type/id there) as a part of it."""
+
+    path: str
+    words: str
+    part: str | None = None
+
+    @property
+    def told(self) -> str:
+        """The words, and of which part they are."""
+        return f"{self.words} (in {self.part}, made at the EHR)" if self.part else self.words
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,11 @@ class Sides:
     theirs: Json
     remote_version: str | None
     delivery: int | None = None
-    problems: tuple[tuple[str, str], ...] = ()  # (path, problem) of what cannot be taken, whoever is right
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def of_parts(self) -> tuple[Problem, ...]:
+        return tuple(one for one in self.problems if one.part is not None)
 
 
 @dataclass(frozen=True)
@@ -61,11 +78,19 @@ FOR_A_PERSON = Filter(states=(OPEN,))
 
 
 def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
-    """Keeps a conflict; one about the same resource that is open still is replaced."""
-    c = conflict.c
-    this = c.target == target, c.resource == sides.resource, c.state == OPEN
-    before = tx.execute(update(conflict).where(*this).values(state=REPLACED, settled_at=now).returning(c.delivery)).scalars().first()
-    sides = replace(sides, delivery=sides.delivery or before)  # a delivery that it keeps from being sent ends with it
+    """Keeps a conflict in the place of one about the same resource that is open still; what that says of parts of it holds on."""
+    for before in _open(tx, target, [sides.resource]):
+        _replace(tx, before, replace(sides, problems=(*sides.problems, *before.sides.of_parts)), now)
+        return
+    _keep(tx, target, sides, now)
+
+
+def _replace(tx: Connection, before: Conflict, sides: Sides, now: int) -> None:
+    close(tx, before.num, REPLACED, now)
+    _keep(tx, before.ehr, replace(sides, delivery=sides.delivery or before.sides.delivery), now)  # a delivery that it keeps from being sent ends with it
+
+
+def _keep(tx: Connection, target: str, sides: Sides, now: int) -> None:
     tx.execute(insert(conflict).values(
         target=target, resource=sides.resource, delivery=sides.delivery, state=OPEN, at=now, elements=encode(list(sides.elements)).decode(),
         base=encode(sides.base), ours=encode(sides.ours), theirs=encode(sides.theirs), remote_version=sides.remote_version,
@@ -78,21 +103,25 @@ def tell(tx: Connection, target: str, sides: Sides, now: int) -> None:
     before = _of(tx, target, sides.resource)
     told = {problem for one in before for problem in one.sides.problems}
     fresh = tuple(problem for problem in sides.problems if problem not in told)
-    if fresh:
-        there = next((one.sides for one in before if one.state == OPEN), replace(sides, problems=()))
-        note(tx, target, replace(there, problems=(*there.problems, *fresh)), now)
+    there = next((one for one in before if one.state == OPEN), None)
+    if fresh and there is not None:
+        _replace(tx, there, replace(there.sides, problems=(*there.sides.problems, *fresh)), now)
+    elif fresh:
+        _keep(tx, target, replace(sides, problems=fresh), now)
 
 
-def untell(tx: Connection, target: str, resource: int, words: str, now: int) -> None:
-    """Takes back the problems of a resource that have these words; where nothing else is in conflict, that is over."""
-    for one in (one for one in _of(tx, target, resource) if one.state == OPEN):
-        left = tuple((path, problem) for path, problem in one.sides.problems if words not in problem)
-        if left == one.sides.problems:
-            continue
-        if left or one.sides.elements:
-            note(tx, target, replace(one.sides, problems=left), now)
-        else:
-            close(tx, one.num, MOOT, now)
+def untell(tx: Connection, target: str, resource: int, part: str, now: int) -> None:
+    """Takes back the problems of a part of a resource (Type/id there); where nothing else is in conflict, that is over."""
+    for one in _open(tx, target, [resource]):
+        _leave(tx, one, replace(one.sides, problems=tuple(problem for problem in one.sides.problems if problem.part != part)), now)
+
+
+def _leave(tx: Connection, one: Conflict, sides: Sides, now: int) -> None:
+    """Leaves of a conflict what is in conflict still; where that is nothing, it is over."""
+    if not sides.problems and not sides.elements:
+        close(tx, one.num, MOOT, now)
+    elif (sides.problems, sides.elements) != (one.sides.problems, one.sides.elements):
+        _replace(tx, one, sides, now)
 
 
 def close(tx: Connection, num: int, state: str, now: int) -> bool:
@@ -103,10 +132,8 @@ def close(tx: Connection, num: int, state: str, now: int) -> bool:
 
 def moot(tx: Connection, target: str, resources: list[int], now: int) -> None:
     """What the EHR holds at last is no conflict any more; what it made there as a part of that, and was not taken, is still."""
-    c = conflict.c
-    its = or_(c.problems.is_(None), c.problems.not_like(f"%{OF_A_PART}%"))
-    if resources:
-        tx.execute(update(conflict).where(c.target == target, c.resource.in_(resources), c.state == OPEN, its).values(state=MOOT, settled_at=now))
+    for one in _open(tx, target, resources):
+        _leave(tx, one, Sides(one.sides.resource, (), {}, {}, {}, one.sides.remote_version, problems=one.sides.of_parts), now)
 
 
 def end(tx: Connection, target: str, now: int) -> None:
@@ -133,6 +160,16 @@ def one(connection: Connection, num: int) -> Conflict | None:
     return _conflict(row) if row is not None else None
 
 
+def _open(connection: Connection, target: str, resources: list[int]) -> list[Conflict]:
+    """Those of resources, at most one of each."""
+    found = list[int]()
+    for some in chunks(resources):
+        chunk = padded(some)
+        sql = f"SELECT num FROM conflict WHERE target = : AND resource IN ({marks(chunk)}) AND state = :"
+        found += [num for (num,) in run(connection, sql, (target, *chunk, OPEN))]
+    return [_conflict(row) for row in connection.execute(_query().where(conflict.c.num.in_(found)))] if found else []
+
+
 def _of(connection: Connection, target: str, resource: int) -> list[Conflict]:
     """All that ever was about a resource."""
     query = _query().where(conflict.c.target == target, conflict.c.resource == resource)
@@ -146,7 +183,7 @@ def _query() -> Select[Any]:
 
 
 def _conflict(row: Any) -> Conflict:
-    problems = tuple((path, problem) for path, problem in read(row.problems.encode())) if row.problems else ()
+    problems = tuple(Problem(*one) for one in read(row.problems.encode())) if row.problems else ()
     bodies = read(row.base), read(row.ours), read(row.theirs)
     sides = Sides(row.resource, tuple(read(row.elements.encode())), *bodies, row.remote_version, row.delivery, problems)
     return Conflict(row.num, row.target, row.state, row.at, row.settled_at, row.type, bytes(row.uuid), row.kind, row.id, row.patient, sides)

@@ -335,7 +335,7 @@ conflict = Table(
     Column("ours", LargeBinary, nullable=False),
     Column("theirs", LargeBinary, nullable=False),
     Column("remote_version", Text, nullable=True),
-    Column("problems", Text, nullable=True),  # JSON: (path, problem) of what cannot be taken
+    Column("problems", Text, nullable=True),  # JSON: (path, words, part) of what cannot be taken
     Index("conflict_of_resource", "target", "resource"),
     Index("conflict_in_state", "state", "num"),
 )

@@ -17,7 +17,7 @@ from service.exchange import Act
 from service.incoming import News
 from service.store import conflicts, copies
 from service.store.clock import micros
-from service.store.conflicts import Sides
+from service.store.conflicts import Problem, Sides
 from service.store.copies import Copy
 from service.store.targets import Target
 from service.sync.comparing import Unread
@@ -29,7 +29,6 @@ from service.wiring import Service
 
 Json = dict[str, Any]
 LED = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[^/]+)?")
-TOLD = re.compile(rf"\(in ([A-Za-z]+/[A-Za-z0-9.-]{{1,64}}), {re.escape(conflicts.OF_A_PART)}$")
 MOST_TOLD = 1000
 
 
@@ -64,16 +63,16 @@ def referring(service: Service, target: Target, strangers: Iterable[Json]) -> It
 
 def take(service: Service, child: Child) -> Accepted | None:
     """Takes a child into the record that it belongs to; what cannot be taken is told, once, of the copy that it was made a part of."""
-    words, target, now = f"(in {child.name}, {conflicts.OF_A_PART}", child.target.id, micros(service.tenant.now())
+    target, now = child.target.id, micros(service.tenant.now())
 
     def work(tx: Connection) -> Accepted | None:
         outcome = adopt(Act(service.tenant, tx, f"target:{target}"), child)
         match outcome:
             case Unfit(problems):
-                told = tuple((path, f"{problem} {words}") for path, problem in problems)
+                told = tuple(Problem(path, words, child.name) for path, words in problems)
                 conflicts.tell(tx, target, Sides(child.parent.resource, (), {}, {}, {}, child.parent.remote_version, problems=told), now)
             case Taken():
-                conflicts.untell(tx, target, child.parent.resource, words, now)
+                conflicts.untell(tx, target, child.parent.resource, child.name, now)
         return outcome
 
     return service.database.write(work)
@@ -83,7 +82,7 @@ def _not_taken(service: Service, target: Target) -> dict[str, Copy]:
     """What could not be taken (Type/id), as far as that is told still, with the copy of which it is."""
     with service.database.reading() as connection:
         told = conflicts.listed(connection, conflicts.Filter(ehr=target.id, states=(conflicts.OPEN,), limit=MOST_TOLD))
-        names = {found[1]: one.sides.resource for one in told for _, problem in one.sides.problems if (found := TOLD.search(problem)) is not None}
+        names = {problem.part: one.sides.resource for one in told for problem in one.sides.problems if problem.part is not None}
         held = copies.held(connection, target.id, names.values())
     return {name: held[num] for name, num in names.items() if num in held}
 

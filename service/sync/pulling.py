@@ -24,7 +24,7 @@ from service.exchange import Act
 from service.incoming import News, take
 from service.store import conflicts, copies, cursors, streams, targets
 from service.store.clock import micros, moment
-from service.store.conflicts import Sides
+from service.store.conflicts import Problem, Sides
 from service.store.copies import VANISHED, Copy
 from service.store.cursors import Cursor
 from service.store.outbox import SENDING
@@ -201,7 +201,7 @@ class Pull:
         if held.matched or held.vanished:
             return
         now = micros(self.service.tenant.now())
-        sides = Sides(held.resource, (), {}, {}, {}, None, problems=(("", "was removed at the EHR"),))
+        sides = Sides(held.resource, (), {}, {}, {}, None, problems=(Problem("", "was removed at the EHR"),))
 
         def work(tx: Connection) -> None:
             if copies.held(tx, held.target, [held.resource]).get(held.resource) == held:

@@ -178,6 +178,27 @@ def test_what_could_not_be_taken_stays_told_when_what_lists_it_is_delivered(serv
     assert one_of(sandbox, "CarePlan")[1]["status"] == "on-hold" and open_conflicts(service) == [found]
 
 
+def test_what_could_not_be_taken_stays_told_beside_a_conflict_of_what_lists_it_and_after_that(
+    service: Service, synced: Http, sandbox: Sandbox, work: Work
+) -> None:
+    pulled(service, "Goal")
+    id_ = add_goal(sandbox, description={"text": "Sleeps through"})
+    pulled(service, "CarePlan")
+    [told] = open_conflicts(service)
+    plan_id, said = plan(synced)
+    put(synced, "integration-care-plans", {**said, "id": plan_id, "status": "revoked"})
+    change_there(one_of(sandbox, "CarePlan")[0], status="on-hold")
+    assert counts(pulled(service, "CarePlan")) == (0, 1, 1)
+    [found] = open_conflicts(service)
+    assert [one["element"] for one in found["elements"]] == ["CarePlan.status"] and found["problems"] == told["problems"]
+    put(synced, "integration-care-plans", {**said, "id": plan_id, "status": "on-hold"})
+    work()
+    [left] = open_conflicts(service)
+    assert left["elements"] == [] and left["problems"] == told["problems"]
+    sandbox.change("plain", f"Goal/{id_}", description=goal(sandbox)["description"])
+    assert counts(pulled(service, "Goal")) == (1, 0, 0) and open_conflicts(service) == []
+
+
 def test_a_goal_that_is_put_right_at_the_ehr_comes_in_then(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
     pulled(service, "Goal")
     id_ = add_goal(sandbox, description={"text": "Sleeps through"})
