@@ -52,7 +52,7 @@ def take(act: Act, held: Copy, news: News) -> Accepted:
     tx, now = act.tx, micros(act.tenant.now())
     uuid, shape = _shape(tx, held)
     said = _of_ours(tx, held, news.body, uuid, shape)
-    bodies = [{**read(body), **_head(said)} for body in reading.earlier(tx, held.resource, held.level, held.version, "")]
+    bodies = [{**read(body), **_head(said)} for body in reading.said(tx, held.resource, held.level, held.version)]
     given = agreed(as_made(bodies, _made(tx, held, said), made_there=held.made_there), said, {})
     if given is None:
         return Nothing()

@@ -108,10 +108,10 @@ def shown(connection: Connection, reader: Reader, now: int, wanted: Statement, s
     return [(row[9], _seen(row)) for row in statement.run(connection)]
 
 
-def earlier(connection: Connection, num: int, level: int, since: str | None, now: str) -> list[bytes]:
-    """The bodies of a resource before its version `now`, as a level saw them, the newest first, back to version `since` with that."""
+def said(connection: Connection, num: int, level: int, since: str | None, *, but: str | None = None) -> list[bytes]:
+    """The bodies of a resource as a level saw them, the newest first, back to version `since` with that, and without version `but`."""
     sql = "SELECT version, body FROM rendering WHERE resource = : AND lo <= : AND hi >= : AND state = : ORDER BY from_seq DESC LIMIT :"
-    rows = [(version, bytes(body)) for version, body in run(connection, sql, (num, level, level, THERE, EARLIER)) if version != now]
+    rows = [(version, bytes(body)) for version, body in run(connection, sql, (num, level, level, THERE, EARLIER)) if version != but]
     back_to = next((n for n, (version, _) in enumerate(rows) if version == since), len(rows) - 1)
     return [body for _, body in rows[: back_to + 1]]
 

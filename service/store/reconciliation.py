@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from service.store import entities, outbox
+from service.store import copies, entities, outbox
 from service.store.outbox import SENDING, WAITING
 from service.store.reading import LEVEL
 from service.store.sql import chunks, marks, padded, run
@@ -94,16 +94,31 @@ def _known(connection: Connection, target: Target, column: str, wanted: Sequence
     return found
 
 
-def owe_again(tx: Connection, target: Target, found: Iterable[Known], missing: Iterable[int], now: int) -> int:
-    """Owes what is not there as it should be, each to be looked for first; of what is `missing` the EHR's id is forgotten.
+@dataclass(frozen=True)
+class Again:
+    """What is to be owed again: as it was known, with the hash of what the EHR holds otherwise than we say, or missing there."""
+
+    known: Known
+    seen: bytes | None = None
+    missing: bool = False
+
+
+def owe_again(tx: Connection, target: Target, found: Iterable[Again], now: int) -> int:
+    """Owes what is not there as it should be, each to be looked for first; of what is missing the EHR's id is forgotten.
+
+    What the EHR holds otherwise gives way to what we say, as long as it is what was seen of it.
 
     Locks as a publish does: patients in order, then streams. What has changed since it was found is left alone. Returns how many are owed.
     """
-    before = {one.num: one for one in found}
+    again = {one.known.num: one for one in found}
+    before = {num: one.known for num, one in again.items()}
     for patient in sorted({one.patient for one in before.values() if one.patient is not None}):
         entities.lock(tx, patient)
     still = [one.num for one in of_resources(tx, target, sorted(before), now) if before[one.num] == one]
-    gone = sorted(set(still) & set(missing))
+    gone = [num for num in still if again[num].missing]
+    for num in still:
+        if (seen := again[num].seen) is not None:
+            run(tx, "UPDATE copy SET sent_hash = :, seen_hash = : WHERE target = : AND resource = :", (b"", copies.DECIDED + seen, target.id, num))
     for some in chunks(gone):
         chunk = padded(some)
         run(tx, f"DELETE FROM copy WHERE target = : AND resource IN ({marks(chunk)}) RETURNING 1", (target.id, *chunk))

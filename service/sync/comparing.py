@@ -14,7 +14,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -59,6 +59,7 @@ class Finding:
     delivery: int | None = None
     words: str = ""
     differences: tuple[Difference, ...] = ()
+    seen: bytes | None = None  # the hash of what the EHR holds, where that differs
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def judged(one: Known, theirs: Theirs, ready: Ready | Match | Outcome, *, taken:
     ours = {name: value for name, value in ready.body.items() if name not in UNSENT}
     found = tuple(islice(differences(ours, theirs, str(ready.body["resourceType"])), MOST_DIFFERENCES))
     if one.delivery_state in (None, DELIVERED, SUPERSEDED):
-        return _found(DIFFERS, one, differences=found)
+        return replace(_found(DIFFERS, one, differences=found), seen=seen_hash(theirs))
     return _found(UNDELIVERED, one, f"{one.delivery_state}: {one.reason}".removesuffix(": "), found)
 
 

@@ -156,15 +156,18 @@ class Reconciling:
         return {text_of(uuid): Standing(deliver.HELD, num, remote_id) for uuid, num in nums.items() if (remote_id := there.get(num)) is not None}
 
     def _put_right(self, known: dict[int, Known], found: dict[int, Finding]) -> None:
-        """Owes again what differs or is missing, and what refers to the missing, which comes to have another id there."""
+        """Owes again what differs or is missing, and what refers to the missing, which comes to have another id there.
+
+        Whoever has it put right has seen what differs and decided for what we say; what the EHR changes after that is merged or in conflict.
+        """
         missing = {num for num, it in found.items() if it.verdict == MISSING}
         lost = {text_of(known[num].uuid) for num in missing}
         wrong = {num for num, it in found.items() if it.verdict in (DIFFERS, MISSING)}
         if lost:
             wrong |= {num for num, it in found.items() if it.verdict == SAME and lost & _references(known[num])}
         if wrong:
-            again, target, now = [known[num] for num in wrong], self.target, self.now
-            self.owed += self.service.database.write(lambda tx: reconciliation.owe_again(tx, target, again, missing, now))
+            again = [reconciliation.Again(known[num], seen=found[num].seen, missing=num in missing) for num in sorted(wrong)]
+            self.owed += self.service.database.write(lambda tx: reconciliation.owe_again(tx, self.target, again, self.now))
 
     # --- what is there besides
 

@@ -278,15 +278,20 @@ def _is_held(ready: Ready) -> bool:
 
 
 def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
-    """What the EHR may have of it: the version that it was seen to hold, and what we said since. The newest is first."""
+    """What the EHR may have of it: the version that it was seen to hold, and what we said since. The newest is first.
+
+    That is what we say now where it was seen to hold it or may have been sent it before: an attempt whose answer was lost, or a reference that resolves
+    now. What nobody knows to be of ours is of no version.
+    """
     if ready.as_document:
         return []  # documents are not merged
-    since, level = (ready.remote.version, ready.remote.level) if ready.remote is not None else (None, ready.owed.level)
-    made_there = ready.remote is not None and ready.remote.made_there
+    remote, owed = ready.remote, ready.owed
+    since, level = (remote.version, remote.level) if remote is not None else (None, owed.level)
+    made_there, held = remote is not None and remote.made_there, remote is not None and remote.version == owed.version and not remote.restored
     with stream.service.database.glance() as connection:
-        found = [read(body) for body in reading.earlier(connection, ready.owed.resource, level, since, "" if made_there else ready.owed.version)]
-    made = read(ready.remote.made) if ready.remote is not None and ready.remote.made else {}
-    return as_made(found, made, made_there=made_there)
+        bodies = reading.said(connection, owed.resource, level, since, but=None if owed.unsure or held or made_there else owed.version)
+    made = read(remote.made) if remote is not None and remote.made else {}
+    return as_made([read(body) for body in bodies], made, made_there=made_there)
 
 
 def _settle(stream: Stream, batch: Batch) -> None:

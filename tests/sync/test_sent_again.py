@@ -1,0 +1,72 @@
+"""What is sent a second time: whatever the EHR changed of it in between stands."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.wiring import Service
+from tests.conftest import Clock, Http
+from tests.service.records import clinic as clinic_
+from tests.service.records import dosing, patient, practitioner, put
+from tests.sync.conftest import Connect, Sandbox, deliveries
+from tests.sync.test_conflicts import both, change_there, open_conflicts, there
+from tests.sync.test_pulling import pull_of
+
+__all__ = ["both"]
+Work = Callable[[], int]
+
+
+@pytest.fixture
+def visit_there(clinic: Http, connect: Connect, sandbox: Sandbox, work: Work) -> str:
+    """An EHR holds a visit of ours that refers by our identifier to who is refused there: its URL."""
+    sandbox.fault("plain", "status", status=422, method="POST", type="Practitioner")
+    connect("one", sandbox.url("plain"))
+    put(clinic, "patients", patient("ann"))
+    put(clinic, "practitioners", practitioner())
+    put(clinic, "clinics", clinic_())
+    put(clinic, "dosing-encounters", dosing(participants=[{"practitioner": "dr-shah", "function": "prescriber"}]))
+    work()
+    sandbox.mend()
+    [held] = sandbox.all("plain", "Encounter")
+    assert "identifier" in held["participant"][0]["individual"]
+    return f"{sandbox.url('plain')}/Encounter/{held['id']}"
+
+
+THEIR_OWN = {"hospitalization": {"preAdmissionIdentifier": {"value": "A1"}}, "status": "in-progress"}
+
+
+@pytest.mark.parametrize("pulled", [False, True], ids=["unheard", "heard"])
+def test_what_they_changed_of_what_is_sent_again_because_a_reference_resolves_now_stands(
+    service: Service, clinic: Http, visit_there: str, work: Work, pulled: bool
+) -> None:
+    change_there(visit_there, **THEIR_OWN)
+    if pulled:
+        pull_of(service, "one", "Encounter")
+    [refused] = {one["id"] for one in deliveries(clinic, state="parked") if one["resource"]["type"] == "Practitioner"}
+    clinic.post(f"/api/v1/deliveries/{refused}/replay")
+    work()
+    assert {name: there(visit_there)[name] for name in THEIR_OWN} == THEIR_OWN
+    assert there(visit_there)["participant"][0]["individual"]["reference"].startswith("Practitioner/")
+    assert open_conflicts(service) == [] and deliveries(clinic, state="parked") == []
+    if not pulled:
+        pull_of(service, "one", "Encounter")
+    work()
+    assert {name: there(visit_there)[name] for name in THEIR_OWN} == THEIR_OWN
+    assert clinic.get("/api/v1/dosing-encounters/dose").json["entity"]["status"] == "in-progress"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_what_they_changed_after_a_write_whose_answer_was_lost_stands(
+    service: Service, clinic: Http, both: str, sandbox: Sandbox, work: Work, clock: Clock, method: str
+) -> None:
+    key = "riverside" if method == "PUT" else "hillside"
+    sandbox.fault("plain", "reset", when="after", method=method, type="Organization", times=1)
+    put(clinic, "clinics", clinic_(key, name="Riverside East"))
+    work()
+    [held] = [one for one in sandbox.all("plain", "Organization") if one["name"] == "Riverside East"]
+    url = f"{sandbox.url('plain')}/Organization/{held['id']}"
+    change_there(url, name="The River Clinic")
+    clock.forward(seconds=60)
+    work()
+    assert there(url)["name"] == "The River Clinic" and (open_conflicts(service) == []) == (method == "POST")
