@@ -15,6 +15,7 @@ from tests.sync.test_pulling import pull_of
 
 __all__ = ["both"]
 Work = Callable[[], int]
+Json = dict[str, Any]
 
 
 @pytest.fixture
@@ -33,27 +34,28 @@ def visit_there(clinic: Http, connect: Connect, sandbox: Sandbox, work: Work) ->
     return f"{sandbox.url('plain')}/Encounter/{held['id']}"
 
 
-THEIR_OWN = {"hospitalization": {"preAdmissionIdentifier": {"value": "A1"}}, "status": "in-progress"}
+ADDED = {"hospitalization": {"preAdmissionIdentifier": {"value": "A1"}}}
 
 
+@pytest.mark.parametrize("theirs", [ADDED, {**ADDED, "status": "in-progress"}], ids=["added", "changed"])
 @pytest.mark.parametrize("pulled", [False, True], ids=["unheard", "heard"])
 def test_what_they_changed_of_what_is_sent_again_because_a_reference_resolves_now_stands(
-    service: Service, clinic: Http, visit_there: str, work: Work, pulled: bool
+    service: Service, clinic: Http, visit_there: str, work: Work, pulled: bool, theirs: Json
 ) -> None:
-    change_there(visit_there, **THEIR_OWN)
+    change_there(visit_there, **theirs)
     if pulled:
         pull_of(service, "one", "Encounter")
     [refused] = {one["id"] for one in deliveries(clinic, state="parked") if one["resource"]["type"] == "Practitioner"}
     clinic.post(f"/api/v1/deliveries/{refused}/replay")
     work()
-    assert {name: there(visit_there)[name] for name in THEIR_OWN} == THEIR_OWN
+    assert {name: there(visit_there)[name] for name in theirs} == theirs
     assert there(visit_there)["participant"][0]["individual"]["reference"].startswith("Practitioner/")
     assert open_conflicts(service) == [] and deliveries(clinic, state="parked") == []
     if not pulled:
         pull_of(service, "one", "Encounter")
     work()
-    assert {name: there(visit_there)[name] for name in THEIR_OWN} == THEIR_OWN
-    assert clinic.get("/api/v1/dosing-encounters/dose").json["entity"]["status"] == "in-progress"
+    assert {name: there(visit_there)[name] for name in theirs} == theirs
+    assert clinic.get("/api/v1/dosing-encounters/dose").json["entity"]["status"] == theirs.get("status", "finished")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
