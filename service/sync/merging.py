@@ -2,6 +2,7 @@
 
 Element by element, as the resource has them: what one side alone changed is as that side has it; what both changed in the same
 way is so; what both changed differently is a conflict, which a person settles. What an EHR adds to what we said is no change.
+Whose a resource is follows from how the patient is linked: where an EHR says another patient, that is a person's to settle too.
 References are compared by what they mean: the EHR's own id for a resource, and our identifier of it, are one.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 from mappings.children import alike
 from mappings.element import keeps
 from mappings.parts import system_of
-from mappings.references import local, rewritten
+from mappings.references import WHOSE, local, rewritten
 
 Json = dict[str, Any]
 APART = frozenset({"resourceType", "id", "meta", "text", "implicitRules"})
@@ -44,7 +45,7 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
         before, now, there = (meant(side.get(name), known) for side in (base, ours, theirs))
         if keeps(there, before):  # they left it as it was, or added to it
             value = (other if keeps(other, mine) else mine) if before == now else _with_what_is_new(mine, before, there, other)
-        elif before == now or keeps(there, now):
+        elif keeps(there, now) or (before == now and name not in WHOSE):
             value = other
             kept += [] if keeps(there, now) else [name]
         else:

@@ -57,6 +57,13 @@ def test_a_reference_is_what_it_means_however_it_is_written() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("element", ["subject", "patient", "for"])
+def test_whose_a_resource_is_is_never_left_to_the_ehr_without_a_person(element: str) -> None:
+    ours, theirs = {element: {"reference": "Patient/p2"}, "status": "a"}, {element: {"reference": "Patient/p1"}, "status": "b"}
+    assert said(ours, ours, theirs) == ({**ours, "status": "b"}, ("status",), (element,))
+    assert said(ours, ours, {"status": "a"}) == (ours, (), (element,))
+
+
 def test_our_narrative_does_not_stand_beside_what_they_say() -> None:
     ours = {"resourceType": "Task", "id": "1", "meta": {"source": "us"}, "text": {"div": "ours"}, "status": "a", "note": "b"}
     assert said({"status": "a"}, ours, {"status": "a"})[0] == {n: v for n, v in ours.items() if n != "id"}
