@@ -27,13 +27,13 @@ def list_(ehr: str | None, patient: str | None, type_: str | None, every: bool, 
     """Show conflicts that wait for a person."""
     with wired() as service, service.database.reading() as connection:
         whose = named.patient(connection, patient).num if patient is not None else None
-        found = store.listed(connection, store.Filter(ehr, () if every else (store.OPEN,), type_, whose, limit=limit))
+        found = store.listed(connection, store.Filter(named.an_ehr(connection, ehr), () if every else (store.OPEN,), type_, whose, limit=limit))
     rows = [contending.described(one, words=True) for one in found]
     show.rows([row if show.as_json() else {**row, "said": [one["element"] for one in row["elements"]]} for row in rows], COLUMNS)
 
 
 @conflicts.command("show")
-@click.argument("number", type=int)
+@click.argument("number", type=named.NUMBER)
 def show_(number: int) -> None:
     """Show a conflict: what both last agreed on, what we say, what the EHR says."""
     with wired() as service, service.database.reading() as connection:
@@ -51,7 +51,7 @@ def show_(number: int) -> None:
 
 
 @conflicts.command()
-@click.argument("numbers", type=int, nargs=-1, required=True)
+@click.argument("numbers", type=named.NUMBER, nargs=-1, required=True)
 @click.option("--keep", type=click.Choice(contending.KEPT), required=True, help="Whose stands: ours is sent, theirs stays until we change the same again.")
 def settle(numbers: tuple[int, ...], keep: str) -> None:
     """Settle conflicts."""

@@ -74,12 +74,12 @@ def _list(service: Service, **given: Any) -> None:
 
 def _summary(service: Service, ehr: str | None) -> None:
     with service.database.reading() as connection:
-        counts = outbox.counts(connection, ehr)
+        counts = outbox.counts(connection, named.an_ehr(connection, ehr))
     show.rows([{"ehr": e, "state": s, "count": n} for (e, s), n in sorted(counts.items())], {"ehr": "EHR", "state": "State", "count": "Count"})
 
 
 @deliveries.command("show")
-@click.argument("number", type=int)
+@click.argument("number", type=named.NUMBER)
 @click.option("--attempt", type=click.IntRange(1), help="One attempt, with the bodies of its calls: what is kept of them if it failed.")
 def show_(number: int, attempt: int | None) -> None:
     """Show one delivery with the log of its attempts: what was asked and answered, call by call."""
@@ -124,7 +124,7 @@ def _side(call: dict[str, Any], name: str) -> list[str]:
 
 
 @deliveries.command()
-@click.argument("numbers", type=int, nargs=-1)
+@click.argument("numbers", type=named.NUMBER, nargs=-1)
 @filtered
 def replay(numbers: tuple[int, ...], **given: Any) -> None:
     """Owe again. The current content is sent, in a new delivery that names the old one.
@@ -135,7 +135,7 @@ def replay(numbers: tuple[int, ...], **given: Any) -> None:
 
 
 @deliveries.command()
-@click.argument("numbers", type=int, nargs=-1)
+@click.argument("numbers", type=named.NUMBER, nargs=-1)
 @filtered
 def cancel(numbers: tuple[int, ...], **given: Any) -> None:
     """Give up. It is owed again only when its content changes or it is replayed.
@@ -168,4 +168,4 @@ def _change(change: Change, numbers: tuple[int, ...], said: str, given: dict[str
 def _filter(service: Service, connection: Connection, *, limit: int, **given: Any) -> Filter:
     number = named.patient(connection, given["patient"]).num if given["patient"] is not None else None
     owed_before = now(service) - given["older_than"] if given["older_than"] is not None else None
-    return Filter(given["ehr"], given["states"], given["type_"], number, None, given["reason"], limit=limit, owed_before=owed_before)
+    return Filter(named.an_ehr(connection, given["ehr"]), given["states"], given["type_"], number, None, given["reason"], limit=limit, owed_before=owed_before)

@@ -36,7 +36,7 @@ def set_(ehr: str, types: tuple[str, ...], every: int) -> None:
 def list_(ehr: str | None) -> None:
     """Show how far each pull has come, and why one does not go on."""
     with wired() as service, service.database.reading() as connection:
-        names = [ehr] if ehr is not None else [one.id for one in targets.all_targets(connection)]
+        names = [named.ehr(connection, ehr).id] if ehr is not None else [one.id for one in targets.all_targets(connection)]
         found = [one for name in names for one in operating.pulls(connection, name)]
     show.rows(found, COLUMNS)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -95,12 +95,19 @@ def _found(service: Service, of: Reconciling, patient: str | None) -> Iterator[F
             yield finding
 
 
+def _opened(file: Path) -> TextIO:
+    try:
+        return file.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise show.Failure(f"{file} cannot be written: {error.strerror}") from None
+
+
 @contextmanager
 def _showing(format_: str, file: Path | None, *, every: bool) -> Iterator[Show]:
     """Shows findings as they come; a table when all are there."""
     rows: list[dict[str, Any]] = []
     with ExitStack() as opened:
-        files = [opened.enter_context(file.open("w", newline="", encoding="utf-8"))] if file is not None else []
+        files = [opened.enter_context(_opened(file))] if file is not None else []
         writers = [_separated(one) for one in (*files, *([sys.stdout] if format_ == "csv" else []))]
 
         def shown(finding: Finding) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 T = TypeVar("T")
 RETRIED = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
@@ -195,6 +195,12 @@ def lost_a_race(error: Exception) -> bool:
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) in RETRIED or (type(cause).__name__ == "OperationalError" and "database is locked" in str(cause))
+
+
+def never_written(error: Exception) -> bool:
+    """Whether what was to be written is the fault, and would be the next time: a text that the database cannot hold, a number beyond its own."""
+    cause = error.orig if isinstance(error, StatementError) else error
+    return isinstance(cause, TypeError | ValueError | ArithmeticError) or any(base.__name__ == "DataError" for base in type(cause).__mro__)
 
 
 class WriteQueue:

@@ -70,6 +70,12 @@ def get(connection: Connection, id: str) -> Target | None:
     return _target(rows[0]) if rows else None
 
 
+def left_alone(connection: Connection, id: str, now: int) -> bool:
+    """Whether nothing is to be sent to a target now: it is paused, snoozed or removed."""
+    rows = run(connection, "SELECT paused, snoozed_until FROM target WHERE id = : AND removed_at IS NULL", (id,))
+    return not rows or bool(rows[0][0]) or rows[0][1] > now
+
+
 def named(connection: Connection, id: str) -> bool:
     """Whether there is a target of this name, or was one before it was removed."""
     return bool(run(connection, "SELECT 1 FROM target WHERE id = :", (id,)))

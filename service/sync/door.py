@@ -6,10 +6,10 @@ It takes paths under the EHR's base and nothing else, so that no answer can lead
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from service.manners import Manner
-from service.sync.exchanges import CALLS, Exchange, exchange
+from service.sync.exchanges import CALLS, WITHHELD, Exchange, exchange, secrets
 from service.sync.outcomes import Reply
 from service.sync.transport import Interrupted, NotReached
 from service.wire import encode
@@ -75,12 +75,27 @@ class Door:
         except (NotReached, Interrupted) as error:
             self.heard.append(exchange(method, path, headers, body, str(error)))
             raise
+        reply = _unechoed(reply, headers)
         self.heard.append(exchange(method, path, headers, body, reply))
         return reply
+
+
+def _unechoed(reply: Reply, headers: Mapping[str, str]) -> Reply:
+    """An answer that something failed, without what let us in, which some say back: it would be kept and shown as words of theirs."""
+    ours = secrets(headers) if reply.status >= 400 else set()
+    said = [reply.body, *(value.encode("utf-8", "replace") for value in reply.headers.values())]
+    if not any(one.encode() in text for one in ours for text in said):
+        return reply
+    body, kept = reply.body, dict(reply.headers)
+    for one in ours:
+        body = body.replace(one.encode(), WITHHELD.encode())
+        kept = {name: value.replace(one, WITHHELD) for name, value in kept.items()}
+    return Reply(reply.status, kept, body)
 
 
 def within(base: str, path: str, link: str) -> str | None:
     """A link of a page as a path below the base, None where it leads anywhere else: our token is for the base alone."""
     url = urljoin(base + path, link)
     rest = url.removeprefix(base)
-    return rest if url.startswith(base) and rest[:1] in ("/", "?") and ".." not in rest.partition("?")[0].split("/") else None
+    parts = unquote(rest.partition("?")[0]).replace("\\", "/").split("/")
+    return rest if url.startswith(base) and rest[:1] in ("/", "?") and not {".", ".."} & set(parts) and url.isascii() and url.isprintable() else None

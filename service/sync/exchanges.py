@@ -20,6 +20,8 @@ HEARD = (
     "Content-Type", "Content-Length", "ETag", "Location", "Content-Location", "Retry-After", "WWW-Authenticate", "X-Request-ID", "X-Correlation-ID",
     "RateLimit", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
 )  # fmt: skip
+SHORTEST = 8  # what is shorter is no secret, and is in words by chance
+WITHHELD = "[withheld]"
 VALUE = re.compile(r"=[^&]*")
 
 
@@ -50,6 +52,12 @@ def _kept(headers: Mapping[str, str], named: Iterable[str]) -> dict[str, str]:
     given = {name.lower(): value for name, value in headers.items()}
     found = {name: given[name.lower()][:MOST_TEXT] for name in named if name.lower() in given}
     return {name: VALUE.sub("=", value) if name == "If-None-Exist" else value for name, value in found.items()}
+
+
+def secrets(headers: Mapping[str, str]) -> set[str]:
+    """What of a request's headers may let somebody in: the words of all that are not named here as harmless."""
+    harmless = {name.lower() for name in SAID}
+    return {word for name, value in headers.items() if name.lower() not in harmless for word in value.split() if len(word) >= SHORTEST}
 
 
 def _unvalued(path: str) -> str:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,6 +34,7 @@ class Looking:
     def __init__(self, service: Service, target: Target, ehr: Rest, *, each: float = 0.0, rest: Callable[[float], None] = time.sleep):
         self._service, self._target, self._ehr, self._each, self._rest = service, target, ehr, each, rest
         self._not_before, self._snoozed_until = 0.0, target.snoozed_until
+        self.date: datetime | None = None  # by the EHR's own clock, before which it last answered
 
     def get(self, path: str) -> Reply:
         """What a GET is answered with. Raises NotAnswering."""
@@ -46,6 +49,7 @@ class Looking:
                     raise NotAnswering(str(error)) from None
                 self._rest(failed)
                 continue
+            self.date = _date(reply)
             outcome = judged(reply, updating=False)
             if not (isinstance(outcome, Retry) and outcome.snoozes):
                 return reply
@@ -120,6 +124,14 @@ class Looking:
                 return
             path = below
         problems.append(f"{type_}: the pages lead back to one that was there before")
+
+
+def _date(reply: Reply) -> datetime | None:
+    try:
+        said = parsedate_to_datetime(reply.header("Date") or "")
+    except ValueError:
+        return None
+    return (said if said.tzinfo is not None else said.replace(tzinfo=UTC)) + timedelta(seconds=1)  # it is said in whole seconds
 
 
 def _repeats(bundle: dict[str, Any], parameter: str) -> bool:

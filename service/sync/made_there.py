@@ -23,7 +23,7 @@ from service.store.targets import Target
 from service.sync.comparing import Unread
 from service.sync.deliver import PEOPLE
 from service.sync.looking import Looking
-from service.sync.outcomes import version_in
+from service.sync.outcomes import id_of, version_in
 from service.sync.targets.rest import seen_hash
 from service.wiring import Service
 
@@ -52,7 +52,7 @@ def listed(service: Service, target: Target, looking: Looking, parent: Copy, the
 
 def referring(service: Service, target: Target, strangers: Iterable[Json]) -> Iterator[Child]:
     """Those of an EHR's own resources that refer to a copy of ours, or are told as not taken since one listed them, each with that."""
-    led = [(one, _refers(target, one)) for one in strangers if one.get("resourceType") in TYPES and isinstance(one.get("id"), str) and not is_ours(one)]
+    led = [(one, _refers(target, one)) for one in strangers if one.get("resourceType") in TYPES and id_of(one) and not is_ours(one)]
     known = _held(service, target, {to for _, found in led for to in found})
     others = _not_taken(service, target) if led else {}
     for one, found in led:

@@ -1,11 +1,12 @@
 """What can come of a send, as types: `match` on them. How an HTTP answer becomes one is decided in one table."""
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
+
+from service.errors import Malformed
+from service.wire import heard
 
 PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
 NOT_THERE = frozenset({404, 410})
@@ -13,6 +14,8 @@ LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acte
 FAULTS_OF_OURS = frozenset({
     "structure", "required", "value", "invariant", "not-supported", "business-rule", "code-invalid", "extension", "too-long",
 })  # issues that no second attempt mends; Oracle Health says `required` by a 500
+REMOTE_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # FHIR's own ids, and what some EHRs have for them, as far as it is one part of a path
+VERSION = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")  # what a header can say
 PAIR = re.compile(r";\s*([rt])=(\d{1,9})\b")
 WORDS_LIMIT = 2000
 
@@ -132,10 +135,10 @@ class Reply:
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
     def json(self) -> dict[str, Any] | None:
-        """The body where it is a JSON object, its numbers as they were written; EHRs answer with empty bodies and with text/html too."""
+        """The body where it is a JSON object that can be kept, its numbers as they were written; EHRs answer with empty bodies and with text/html too."""
         try:
-            found = json.loads(self.body, parse_float=Decimal)
-        except (ValueError, RecursionError):
+            found = heard(self.body)
+        except Malformed:
             return None
         return found if isinstance(found, dict) else None
 
@@ -164,7 +167,7 @@ def judged(reply: Reply, *, updating: bool) -> Outcome:
 def _is_ours(reply: Reply) -> bool:
     """Whether an EHR that failed says that it will fail again: every error that it tells is in what it was sent."""
     errors = _errors(reply.json() or {})
-    return bool(errors) and all(issue.get("code") in FAULTS_OF_OURS for issue in errors)
+    return bool(errors) and all(str(issue.get("code")) in FAULTS_OF_OURS for issue in errors)
 
 
 def is_error(resource: dict[str, Any]) -> bool:
@@ -195,7 +198,7 @@ def _succeeded(reply: Reply, words: str) -> Outcome:
         if is_error(found):
             return Refused(words, reply.status)
         found = {}
-    remote_id = id_in(reply.header("Location") or reply.header("Content-Location")) or _text(found.get("id"))
+    remote_id = id_in(reply.header("Location") or reply.header("Content-Location")) or id_of(found)
     return Delivered(remote_id, version_of(reply), reply.status, found or None)
 
 
@@ -204,20 +207,27 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def id_of(resource: Mapping[str, Any]) -> str | None:
+    """The id that a resource says it has, where it can be asked for by that."""
+    found = resource.get("id")
+    return found if isinstance(found, str) and _is_id(found) else None
+
+
+def _is_id(text: str) -> bool:
+    return REMOTE_ID.fullmatch(text) is not None and text.strip(".") != ""
 
 
 def version_of(reply: Reply) -> str | None:
-    """The version to name in If-Match: the ETag just as it came, else the one in the body."""
-    return reply.header("ETag") or version_in(reply.json() or {})
+    """The version to name in If-Match: the ETag just as it came, else the one in the body. None where no header can say it."""
+    tag = reply.header("ETag")
+    return tag if tag and VERSION.fullmatch(tag) else version_in(reply.json() or {})
 
 
 def version_in(body: Mapping[str, Any]) -> str | None:
     """The version that a resource says it has, as an ETag."""
     meta = body.get("meta")
-    version = _text(meta.get("versionId")) if isinstance(meta, dict) else None
-    return f'W/"{version}"' if version else None
+    version = meta.get("versionId") if isinstance(meta, dict) else None
+    return f'W/"{version}"' if isinstance(version, str) and VERSION.fullmatch(version) else None
 
 
 def next_link(bundle: Mapping[str, Any]) -> str | None:
@@ -232,7 +242,7 @@ def id_in(location: str | None) -> str | None:
     parts = location.split("?")[0].rstrip("/").split("/")
     if "_history" in parts:
         parts = parts[: parts.index("_history")]
-    return parts[-1] if len(parts) > 1 and parts[-1] else None
+    return parts[-1] if len(parts) > 1 and _is_id(parts[-1]) else None
 
 
 def words_of(reply: Reply) -> str:
@@ -246,5 +256,10 @@ def words_of(reply: Reply) -> str:
             where = issue.get("expression") or issue.get("location")
             at = ", ".join(map(str, where)) if isinstance(where, list) else ""
             said.append(f"{at}: {text}" if at else str(text))
-        return "; ".join(said)[:WORDS_LIMIT]
-    return reply.body[:300].decode("utf-8", "replace").strip()
+        return _plain("; ".join(said)[:WORDS_LIMIT])
+    return _plain(reply.body[:300].decode("utf-8", "replace"))
+
+
+def _plain(words: str) -> str:
+    """Words without what no database, log or terminal is to be given."""
+    return "".join(one if one.isprintable() else " " for one in words).strip()

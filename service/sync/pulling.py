@@ -9,7 +9,8 @@
 A pull that did not see everything holds its cursor: what it saw is taken, and the next one begins at the same place.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,10 +94,11 @@ class Pull:
 
     def _changed(self) -> None:
         query = f"_lastUpdated=ge{quote(self._since())}&_sort=_lastUpdated&_count={PAGE}"
+        latest = None  # sic: what is stamped ahead of the EHR's own clock would hide all that it changes until then
         for page in self.looking.search(self.cursor.type, query, self.problems, heeded="_lastUpdated"):
             self._heard(page)
-            latest = moment(self.began) + BACK  # sic: a clock that is far ahead would have nothing seen for years
-            self.at = max([self.at or "", *(stamp for one in page if (stamp := _stamp(one)) is not None and _order(stamp) < latest)], key=_order) or None
+            latest = latest or self.looking.date or moment(self.began) + BACK
+            self.at = max([self.at or "", *(stamp for one in page if (stamp := _stamp(one)) is not None and _order(stamp) <= latest)], key=_order) or None
 
     def _since(self) -> str:
         if self.cursor.at is None:
@@ -130,7 +132,8 @@ class Pull:
     def _compare(self, held: Copy, at: int, theirs: Theirs) -> None:
         match theirs:
             case dict():
-                self._one(held, at, theirs)
+                with self._going_on(str(held.remote_id)):
+                    self._one(held, at, theirs)
             case Gone():
                 self._gone(held)
             case _:
@@ -142,10 +145,23 @@ class Pull:
         found = {str(one.get("id")): one for one in page}
         held = self._held(found)
         for copy, at in held:
-            self._one(copy, at, found[str(copy.remote_id)])
+            with self._going_on(str(copy.remote_id)):
+                self._one(copy, at, found[str(copy.remote_id)])
         known = {str(copy.remote_id) for copy, _ in held}
         for child in made_there.referring(self.service, self.target, [one for id_, one in found.items() if id_ not in known]):
-            self._adopt(child)
+            with self._going_on(child.name.partition("/")[2]):
+                self._adopt(child)
+
+    @contextmanager
+    def _going_on(self, remote_id: str) -> Iterator[None]:
+        """Whatever one resource does to us, the others come in; it holds the cursor and is told."""
+        try:
+            yield
+        except (NotAnswering, NotLetIn):
+            raise
+        except Exception as error:  # noqa: BLE001
+            self.service.log.error("pulling_failed", ehr=self.target.id, type=self.cursor.type, error=type(error).__name__)
+            self.problems.append(f"{self.cursor.type}/{remote_id} cannot be looked at: {type(error).__name__}")
 
     def _adopt(self, child: Child) -> bool:
         """Whether it needs not be looked at again: what is listed and refers to us too is taken once."""

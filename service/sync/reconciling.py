@@ -27,7 +27,7 @@ from service.sync import comparing, deliver, documents
 from service.sync.comparing import DIFFERS, MISSING, OVER_HELD, SAME, TWICE, UNKNOWN, Finding, Theirs, Unread
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing, Terms
 from service.sync.looking import Looking
-from service.sync.outcomes import Outcome
+from service.sync.outcomes import Outcome, id_of
 from service.wire import read
 from service.wiring import Service
 
@@ -176,7 +176,7 @@ class Reconciling:
         seen: dict[tuple[str, str], set[str]] = defaultdict(set)
         for query in queries:
             for page in self.looking.search(type_, query, self.problems):
-                theirs = [one for one in page if isinstance(one.get("id"), str) and (whose is None or _is_about(one, whose))]
+                theirs = [one for one in page if id_of(one) and (whose is None or _is_about(one, whose))]
                 yield from self._unknown(type_, theirs, seen)
 
     def _unknown(self, type_: str, page: list[dict[str, Any]], seen: dict[tuple[str, str], set[str]]) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from service.security.secrets import seal
 from service.store import levels, reading, streams, targets
 from service.store.clock import micros
 from service.store.copies import Copy
+from service.store.database import never_written
 from service.store.streams import Lease, LeaseLost, Settled
 from service.store.tables import FOREVER
 from service.store.targets import Target
@@ -229,11 +230,9 @@ def _logged(stream: Stream, one: Settled, outcome: Outcome, said: Sequence[Excha
 
 
 def _moved(stream: Stream, batch: Batch) -> bool:
-    """Whether the EHR may see more or less of the patient than when the batch was read: then it is read again."""
-    if stream.patient is None:
-        return False
+    """Whether the EHR is to be left alone since the batch was read, or may see more or less of the patient: then it is read again."""
     with stream.service.database.glance() as connection:
-        return stream.level(connection) != batch.level
+        return targets.left_alone(connection, stream.target.id, stream.now) or (stream.patient is not None and stream.level(connection) != batch.level)
 
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
@@ -295,8 +294,25 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
 
 
 def _settle(stream: Stream, batch: Batch) -> None:
-    if batch.settled:
+    if not batch.settled:
+        return
+    try:
         stream.service.database.write(lambda tx: batches.settle(tx, batch, stream.lease, stream.target, stream.now))
+    except LeaseLost:
+        raise
+    except Exception as error:
+        if not never_written(error):
+            raise
+        stream.service.log.error("settling_failed", ehr=stream.target.id, stream=stream.lease.stream, error=type(error).__name__)
+        doubtful = _in_doubt(stream, batch, Unsure(f"What the EHR said cannot be kept: {type(error).__name__}"))
+        stream.service.database.write(lambda tx: batches.settle(tx, doubtful, stream.lease, stream.target, stream.now))
+
+
+def _in_doubt(stream: Stream, batch: Batch, why: Unsure) -> Batch:
+    """A batch of which nothing that the EHR said is kept: what was sent is looked for again, and parked when that has happened too often."""
+    owed = {one.delivery: one for one in batch.owed}
+    found = [settled(owed[one.delivery], why, stream.now, stream.now, stream.rng) if one.attempt is not None else one for one in batch.settled]
+    return replace(batch, settled=found, holding=[], waiting=[], contested=[], recovered=False)
 
 
 def _note(stream: Stream, owed: Owed, outcome: Outcome) -> None:

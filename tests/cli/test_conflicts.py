@@ -50,3 +50,11 @@ def test_a_conflict_that_is_not_there_is_not_found(run: Run) -> None:
     assert run("conflicts", "show", "7").code == 3
     assert run("conflicts", "settle", "7", "--keep", "ours").code == 3
     assert run("conflicts", "settle", "7").code == 2
+    assert run("conflicts", "show", str(2**63)).code == run("conflicts", "settle", str(2**63), "--keep", "ours").code == 2
+    assert run("deliveries", "show", "0").code == run("deliveries", "replay", str(2**63)).code == 2
+
+
+@pytest.mark.parametrize("command", [("conflicts", "list"), ("deliveries", "list"), ("deliveries", "list", "--summary"), ("deliveries", "cancel"), ("pull", "list")])
+def test_an_ehr_that_never_was_is_said_not_to_be_there(run: Run, command: tuple[str, ...]) -> None:
+    said = run(*command, "--ehr", "tpyo")
+    assert said.code == 3 and "There is no EHR tpyo" in said.err and not said.rows

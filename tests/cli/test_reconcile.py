@@ -217,6 +217,11 @@ def test_it_is_shown_as_a_file_of_comma_separated_values(run: Run, delivered: Ht
     assert "\nsame " in run("reconcile", "trust", "--format", "table", "--all").out
 
 
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_asked(run: Run, delivered: Http, theirs: Theirs, tmp_path: Path) -> None:
+    said = run("reconcile", "trust", "--csv", str(tmp_path / "nowhere" / "report.csv"))
+    assert said.code == 1 and "report.csv cannot be written: No such file or directory" in said.err
+
+
 def test_metrics_count_the_last_one_and_hold_nothing_of_a_patient(run: Run, delivered: Http, theirs: Theirs, given: Settings) -> None:
     changed = next(one for one in theirs.all("Observation") if "valueQuantity" in one)
     theirs.put({**changed, "valueQuantity": {**changed["valueQuantity"], "value": 999.125}})

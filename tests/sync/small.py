@@ -19,7 +19,7 @@ class Small:
     writes: list[str] = field(default_factory=list)  # method and type, in order
     statement: Any = None
     before: Callable[[str, str], None] = lambda method, path: None
-    answers: Callable[[str, str], tuple[int, dict[str, str]] | None] = lambda method, path: None  # instead of its own
+    answers: Callable[[str, str], tuple[int, dict[str, str]] | tuple[int, dict[str, str], bytes] | None] = lambda method, path: None  # instead of its own
     configuration: Any = None  # what it says of SMART
     allows: Callable[[Mapping[str, str]], bool] = lambda headers: True
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)  # method, path and headers of every call
@@ -48,7 +48,7 @@ def small() -> Iterator[Small]:
             ehr.before(self.command, self.path)
             instead = ehr.answers(self.command, self.path)
             if instead is not None:
-                self._say(instead[0], None, instead[1])
+                self._say(instead[0], instead[2] if len(instead) == 3 else None, instead[1])
                 return
             way, query = urlsplit(self.path).path.strip("/"), parse_qs(urlsplit(self.path).query)
             if way == "metadata":
@@ -89,7 +89,7 @@ def small() -> Iterator[Small]:
             self._say(201 if self.command == "POST" else 200, ehr.kept[name], {"Location": f"{ehr.base}/{name}", "ETag": f'W/"{version}"'})
 
         def _say(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-            said = json.dumps(body).encode() if body is not None else b""
+            said = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
             self.send_response(status)
             for name, value in (headers or {}).items():
                 self.send_header(name, value)

@@ -1,5 +1,6 @@
 """People and places are matched with the EHR's own: by what both say, never by picking one of several."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -115,6 +116,19 @@ def test_none_or_several_are_for_a_person_to_decide(known: Http, ehr: Small, wor
     service.database.write(lambda tx: operating.link(service.tenant, tx, "their", "Patient/ann", "chosen"))
     work()
     assert [one["subject"]["reference"] for one in ehr.of("Encounter")] == ["Patient/chosen"] and states(known)["waiting"] == 0
+
+
+@pytest.mark.parametrize("more", [
+    {"link": [{"relation": "next", "url": "https://elsewhere.test/fhir/Patient?page=2"}]}, {"total": 2},
+    {"entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "incomplete"}]}, "search": {"mode": "outcome"}}]},
+    {"link": [{"relation": "next", "url": "?identifier=again"}]},
+], ids=["elsewhere", "total", "outcome", "loop"])  # fmt: skip
+def test_the_only_one_of_a_search_that_does_not_show_all_is_not_the_one(known: Http, ehr: Small, work: Work, more: Json) -> None:
+    found = {"resourceType": "Bundle", "type": "searchset", **more, "entry": [{"resource": theirs()}, *more.get("entry", [])]}
+    ehr.answers = lambda method, path: (200, {}, json.dumps(found).encode()) if method == "GET" and path.startswith("/Patient?") else None
+    work()
+    [parked] = deliveries(known, state="parked", type="Patient")
+    assert parked["reason"].startswith(("What a search finds there is not all shown", "A search finds 2 there and shows 1")) and not ehr.of("Encounter")
 
 
 def test_a_link_to_another_sends_again_what_named_the_first(known: Http, ehr: Small, work: Work, service: Service) -> None:

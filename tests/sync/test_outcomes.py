@@ -80,6 +80,7 @@ def test_a_conflict_is_another_version_for_an_update_and_several_for_a_create(st
     [
         ("https://ehr/fhir/Observation/o1/_history/2", "o1"), ("https://ehr/fhir/Observation/o1", "o1"), ("https://other/a/b/c/Observation/o1/", "o1"),
         ("/fhir/Observation/o1/_history/2", "o1"), ("Observation/o1", "o1"), ("Observation/o1/_history/2?x=y", "o1"), ("o1", None), ("", None), (None, None),
+        ("https://ehr/fhir/Observation/..", None), ("https://ehr/fhir/Observation/%2e%2e%2fx", None), ("/fhir/Observation/a b", None),
     ],
 )  # fmt: skip
 def test_the_id_is_in_every_form_of_location(location: str | None, id: str | None) -> None:
@@ -93,6 +94,16 @@ def test_the_id_is_in_every_form_of_location(location: str | None, id: str | Non
 def test_a_version_is_kept_just_as_it_came_and_taken_from_the_body_where_there_is_no_etag(headers: dict[str, str], version: str) -> None:
     assert version_of(reply(200, OBSERVATION, **headers)) == version
     assert version_of(reply(200)) is None
+
+
+@pytest.mark.parametrize("version", ["\u2603", "1\r\nX-Admin: yes", " 1", "", 7, None, "x" * 300])
+def test_a_version_that_no_header_can_say_is_none(version: Any) -> None:
+    assert version_of(reply(200, {**OBSERVATION, "meta": {"versionId": version}})) is None
+
+
+@pytest.mark.parametrize("id", ["../../evil/x", "..", "", 5, None, "a/b", "a?b", "\u00e9"])
+def test_an_id_that_is_no_part_of_a_path_is_none(id: Any) -> None:
+    assert judged(reply(201, {"resourceType": "Observation", "id": id}), updating=False).remote_id is None  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +120,7 @@ def test_a_version_is_kept_just_as_it_came_and_taken_from_the_body_where_there_i
         (b"  plain words \xff ", "plain words �"),
         (b"[" * 100_000, "[" * 300),
         ([1, 2], "[1, 2]"),
+        (outcome({"diagnostics": "one\x1b[2J\r\ntwo"}), "one [2J  two"),
     ],
 )  # fmt: skip
 def test_the_ehrs_own_words_are_found_in_whatever_it_says(body: Any, words: str) -> None:

@@ -1,7 +1,7 @@
 """What an EHR changes comes in: once, to the field, past pages, echoes and answers that do not tell everything."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from service.exchange import Act
 from service.store import conflicts, cursors, targets
 from service.store.clock import micros
 from service.store.cursors import Cursor
+from service.sync import pulling
 from service.sync.pulling import Pull, pull
 from service.wiring import Service
 from tests.conftest import Clock, Http
@@ -265,3 +266,43 @@ def test_places_that_nobody_sent_do_not_come_in(service: Service, synced: Http, 
     sandbox.add("plain", {"resourceType": "Organization", "name": "Elsewhere"})
     put(synced, "clinics", clinic_("another", name="Another"))
     assert counts(pulled(service, "Organization")) == (0, 0, 0)
+
+
+def test_what_is_stamped_ahead_of_the_ehrs_own_clock_hides_nothing_that_is_changed_after_it(
+    service: Service, synced: Http, sandbox: Sandbox, clock: Clock
+) -> None:
+    clock.at = datetime.now(UTC)
+    ours = [one for one in sandbox.all("plain", "Observation") if "valueQuantity" in one]
+    ahead, later = ours[0], ours[1]
+    stamped = {**ahead, "meta": {**ahead["meta"], "lastUpdated": (clock.at + timedelta(minutes=5)).isoformat()}}
+    links = [{"relation": "self", "url": f"{sandbox.url('plain')}/Observation?_lastUpdated=ge2026-01-01"}]
+    body = {"resourceType": "Bundle", "type": "searchset", "link": links, "entry": [{"resource": one} for one in (later, stamped)]}
+    fault(sandbox, fault="status", status=200, body=body, contentType="application/fhir+json", type="Observation", method="GET", times=1)
+    assert pulled(service, "Observation").problems == []
+    at = cursor(service, "Observation").at
+    assert at is not None and datetime.fromisoformat(at) <= datetime.now(UTC) + timedelta(seconds=1)
+    sandbox.change("plain", f"Observation/{later['id']}", valueQuantity={**later["valueQuantity"], "value": later["valueQuantity"]["value"] + 1})
+    assert counts(pulled(service, "Observation"))[0] == 1
+
+
+def test_a_fault_of_our_own_at_one_resource_holds_the_cursor_and_the_others_come_in(
+    service: Service, synced: Http, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled(service, "Observation")
+    before = cursor(service, "Observation").at
+    ours = [one for one in sandbox.all("plain", "Observation") if "valueQuantity" in one][:2]
+    for one in ours:
+        sandbox.change("plain", f"Observation/{one['id']}", valueQuantity={**one["valueQuantity"], "value": one["valueQuantity"]["value"] + 1})
+    take = pulling.take
+
+    def fails(act: Any, held: Any, news: Any) -> Any:
+        if held.remote_id == ours[0]["id"]:
+            raise TypeError("a fault")
+        return take(act, held, news)
+
+    monkeypatch.setattr(pulling, "take", fails)
+    done = pulled(service, "Observation")
+    assert done.taken == 1 and done.problems == [f"Observation/{ours[0]['id']} cannot be looked at: TypeError"]
+    assert cursor(service, "Observation").at == before and cursor(service, "Observation").held
+    monkeypatch.undo()
+    assert counts(pulled(service, "Observation"))[0] == 1 and cursor(service, "Observation").held is None

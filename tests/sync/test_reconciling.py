@@ -155,6 +155,8 @@ def test_what_lets_us_in_goes_to_no_other_server(service: Service, clinic: Http,
         ("https://ehr.test/fhir/Task?page=2", "/Task?page=2"), ("Task?page=2", None), ("/fhir/Task?page=2", "/Task?page=2"), ("?page=2", "/Task?page=2"),
         ("https://ehr.test/fhir?_getpages=1", "?_getpages=1"), ("https://ehr.test/fhirs/Task", None), ("https://ehr.test.evil/fhir/Task", None),
         ("http://ehr.test/fhir/Task", None), ("//evil.test/fhir/Task", None), ("https://ehr.test@evil.test/fhir/Task", None), ("../admin", None),
+        ("https://ehr.test/fhir/%2e%2e/admin", None), ("https://ehr.test/fhir/%2E%2e/admin", None), ("https://ehr.test/fhir/..%2Fadmin", None),
+        ("https://ehr.test/fhir/%5c..%5cadmin", None), ("https://ehr.test/fhir/Task?page=2%0d%0a", "/Task?page=2%0d%0a"), ("/fhir/Task?page=\n2", "/Task?page=2"),
         ("https://ehr.test/fhir/../admin", None), ("https://ehr.test/fhir/Task/../../admin", None), ("https://ehr.test:8443/fhir/Task", None),
     ],
 )  # fmt: skip

@@ -32,6 +32,7 @@ from service.sync.outcomes import (
     Retry,
     Unsupported,
     Unsure,
+    id_of,
     is_error,
     judged,
     next_link,
@@ -103,7 +104,7 @@ class Rest:
         type_ = str(ours["resourceType"])
         found: dict[str, Candidate] = {}
         for query in searches.people(ours, able):
-            theirs = self._searched(type_, query, lambda one: isinstance(one.get("id"), str) and comes_near(ours, one))
+            theirs = self._searched(type_, query, lambda one: comes_near(ours, one), whole=True)
             if not isinstance(theirs, list):
                 return theirs
             found |= {str(one["id"]): candidate(ours, one) for one in theirs}
@@ -139,7 +140,7 @@ class Rest:
         """Creates. An EHR that knows a request again may say 409 with what it made of it then (HealthLake): that is what was there already."""
         reply = self._door.call("POST", f"/{ready.owed.type}", ready.body, conditions, ready.owed.delivery)
         there, mine = (reply.json() or {}) if reply.status == 409 else {}, searches.source(ready.body)
-        if mine and there.get("resourceType") == ready.owed.type and isinstance(there.get("id"), str) and searches.source(there) == mine:
+        if mine and there.get("resourceType") == ready.owed.type and id_of(there) and searches.source(there) == mine:
             return self._existing(ready, there["id"])
         outcome = judged(reply, updating=False)
         was_there = conditions is not None and reply.status == 200
@@ -223,10 +224,14 @@ class Rest:
         mine = searches.source(ready.body)
         return self._searched(type_, query, lambda found: searches.source(found) == mine)
 
-    def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]] | Outcome:
-        """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things."""
+    def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool], *, whole: bool = False) -> list[dict[str, Any]] | Outcome:
+        """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things.
+
+        `whole` is for what may be only one among several: it is nothing as long as not all of them are shown.
+        """
         path: str | None = f"/{type_}?{query}"
         mine: dict[str, dict[str, Any]] = {}
+        told = 0
         for _ in range(MOST_PAGES):
             if path is None:
                 break
@@ -235,13 +240,20 @@ class Rest:
             if reply.status != 200 or found is None or found.get("resourceType") != "Bundle":
                 return judged(reply, updating=False) if reply.status >= 400 else Refused(f"A search is answered with {reply.status} and no Bundle")
             entries = [one for entry in objects(found.get("entry")) if isinstance(one := entry.get("resource"), dict)]
-            mine |= {str(one.get("id")): one for one in entries if one.get("resourceType") == type_ and ours(one)}  # some find a resource twice
-            if not mine and any(is_error(one) for one in entries):
-                return Refused("What a search finds there is not shown: it may be there already")
-            link = next_link(found)
+            for one in (one for one in entries if one.get("resourceType") == type_ and ours(one)):
+                if (id_ := id_of(one)) is None:
+                    return Refused("What is there has an id by which it cannot be asked for")
+                mine[id_] = one  # some find a resource twice
+            if (whole or not mine) and any(is_error(one) for one in entries):
+                return Refused("What a search finds there is not all shown" if whole else "What a search finds there is not shown: it may be there already")
+            link, told, total = next_link(found), told + len(entries), found.get("total")
+            if link is None and whole and isinstance(total, int) and told < total:
+                return Refused(f"A search finds {total} there and shows {told}")
             if link is None:
                 return list(mine.values())
             path = within(self.base, path, link)
+        if whole:
+            return Refused("What a search finds there is not all shown: its pages have no end, or are elsewhere")
         return list(mine.values()) or Refused("What a search finds there is too much to look through: it may be there already")
 
     # --- update
