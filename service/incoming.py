@@ -78,6 +78,8 @@ def _keep(act: Act, held: Copy, news: News, said: Said, outcome: Accepted) -> No
     version = seen.version if seen is not None and agrees else held.version
     noted = replace(held, version=version, remote_version=news.version or held.remote_version, seen_hash=news.digest, sent_hash=b"")
     copies.hold(tx, [replace(noted, made=None) if agrees else noted], now)
+    if held.vanished:
+        conflicts.moot(tx, held.target, [held.resource], now)  # it is there again
     match outcome:
         case Taken():
             cursors.note(tx, held.target, held.resource, news.digest, now)

@@ -34,6 +34,7 @@ class Looking:
     def __init__(self, service: Service, target: Target, ehr: Rest, *, each: float = 0.0, rest: Callable[[float], None] = time.sleep):
         self._service, self._target, self._ehr, self._each, self._rest = service, target, ehr, each, rest
         self._not_before, self._snoozed_until = 0.0, target.snoozed_until
+        self.short = False  # whether a search said that it found more than it showed
         self.date: datetime | None = None  # by the EHR's own clock, before which it last answered
 
     def get(self, path: str) -> Reply:
@@ -117,6 +118,7 @@ class Looking:
             yield entries
             link = next_link(found)
             if link is None:
+                self.short |= isinstance(total, int) and told < total
                 return
             below = within(self._ehr.base, path, link)
             if below is None:

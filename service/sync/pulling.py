@@ -44,6 +44,7 @@ OVERLAP = timedelta(minutes=2)
 BACK = timedelta(days=1)  # how far before the oldest copy the first pull looks: whose clock is right is not known yet
 COMPARE_EVERY = 24 * 3_600_000_000
 PAGE, CHUNK = 100, 100
+MANY = 10  # of a type, not found at once
 CLAIMED = 5 * 60_000_000  # a worker that dies in the middle of a pull is followed by another after this
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -74,9 +75,10 @@ class Pull:
         try:
             if self.able.searches(self.cursor.type, "_lastUpdated"):
                 self._changed()
-                if self.able.can(self.cursor.type, "history-type"):
+                tells = self.able.can(self.cursor.type, "history-type")
+                if tells:
                     self._deleted()
-                elif self._is_old(self.cursor.compared_at):
+                if (not tells or self.looking.short) and self._is_old(self.cursor.compared_at):
                     self._compared()
             else:
                 self._compared()
@@ -117,16 +119,25 @@ class Pull:
                 self._compare(copy, at, self.looking.read(self.cursor.type, str(copy.remote_id)))
 
     def _compared(self) -> None:
-        """Every copy, read and compared."""
-        after = 0
+        """Every copy, read and compared. Where most seem to be gone, it is the way there that is wrong: none is taken to be removed."""
+        after, looked_at, gone = 0, 0, list[Copy]()
         while True:
             with self.service.database.glance() as connection:
                 chunk = copies.of_type(connection, self.target.id, self.cursor.type, after, CHUNK)
             if not chunk:
                 break
             for copy, at in chunk:
-                self._compare(copy, at, self.looking.read(self.cursor.type, str(copy.remote_id)))
-            after = chunk[-1][0].resource
+                theirs = self.looking.read(self.cursor.type, str(copy.remote_id))
+                if isinstance(theirs, Gone):
+                    gone += [] if copy.vanished else [copy]
+                else:
+                    self._compare(copy, at, theirs)
+            looked_at, after = looked_at + len(chunk), chunk[-1][0].resource
+        if len(gone) >= MANY and len(gone) * 2 > looked_at:
+            self.problems.append(f"{len(gone)} of {looked_at} are not found there all at once: none is taken to be removed")
+            return
+        for copy in gone:
+            self._gone(copy)
         self.compared = True
 
     def _compare(self, held: Copy, at: int, theirs: Theirs) -> None:

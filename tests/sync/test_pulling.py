@@ -208,6 +208,46 @@ def test_what_was_removed_at_the_ehr_stays_here_and_is_shown(service: Service, s
     assert sandbox.counts("plain")["Provenance"] == many
 
 
+def test_what_is_there_again_is_not_removed_any_more(service: Service, synced: Http, sandbox: Sandbox, work: Work) -> None:
+    pulled(service, "Provenance")
+    there = sandbox.all("plain", "Provenance")[0]
+    sandbox.remove("plain", f"Provenance/{there['id']}")
+    pulled(service, "Provenance")
+    assert len(open_conflicts(service)) == 1
+    sandbox.seed("plain", there)
+    done = pulled(service, "Provenance")
+    assert done.problems == [] and open_conflicts(service) == [] and done.vanished == 0
+    found, _ = reconciled(service, "one")
+    assert {one.verdict for one in found} == {"same"} and work() == 0
+
+
+def test_a_storm_of_not_found_is_no_removal_of_everything(service: Service, synced: Http, sandbox: Sandbox) -> None:
+    change_abilities(service)
+    pulled(service, "Observation")
+    many = sandbox.counts("plain")["Observation"]
+    fault(sandbox, fault="status", status=404, body="<html>", contentType="text/html", type="Observation", method="GET")
+    done = pulled(service, "Observation")
+    assert done.problems == [f"{many} of {many} are not found there all at once: none is taken to be removed"] and done.vanished == 0
+    assert open_conflicts(service) == [] and cursor(service, "Observation").held
+    sandbox.mend()
+    fault(sandbox, fault="status", status=404, type="Observation", method="GET", times=1)
+    assert pulled(service, "Observation").vanished == 1 and len(open_conflicts(service)) == 1
+
+
+def test_where_a_search_shows_less_than_it_found_every_copy_is_compared(service: Service, synced: Http, sandbox: Sandbox, clock: Clock) -> None:
+    pulled(service, "Observation")
+    clock.forward(days=2)
+    ours = [one for one in sandbox.all("plain", "Observation") if "valueQuantity" in one][:2]
+    for one in ours:
+        sandbox.change("plain", f"Observation/{one['id']}", valueQuantity={**one["valueQuantity"], "value": one["valueQuantity"]["value"] + 1})
+    shown = next(one for one in sandbox.all("plain", "Observation") if one["id"] == ours[1]["id"])
+    links = [{"relation": "self", "url": f"{sandbox.url('plain')}/Observation?_lastUpdated=ge2026-01-01"}]
+    body = {"resourceType": "Bundle", "type": "searchset", "total": 2, "link": links, "entry": [{"resource": shown}]}
+    fault(sandbox, fault="status", status=200, body=body, contentType="application/fhir+json", type="Observation", method="GET", times=1)
+    done = pulled(service, "Observation")
+    assert done.problems == [] and done.taken == 2 and done.compared
+
+
 def test_a_change_is_found_by_comparing_where_the_ehr_tells_no_time_of_change(service: Service, synced: Http, sandbox: Sandbox) -> None:
     change_abilities(service)
     url, _ = one_of(sandbox, "CarePlan")
