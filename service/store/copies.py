@@ -23,6 +23,7 @@ class Copy:
     `made` is JSON: what the EHR made of elements of `version` that it did not take as they were sent, null for what it left out.
     `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
     and is RESTORED while nobody knows what was sent and seen between a backup and its restore.
+    `formerly` are the ids there, with spaces between, that a person or place was linked to before, by a mistake that was mended.
     """
 
     target: str
@@ -34,6 +35,7 @@ class Copy:
     sent_hash: bytes
     seen_hash: bytes | None = None
     made: bytes | None = None
+    formerly: str | None = None
 
     @property
     def as_document(self) -> bool:

@@ -253,6 +253,7 @@ copy = _clustered(
     Column("sent_hash", LargeBinary, nullable=False),
     Column("seen_hash", LargeBinary, nullable=True),
     Column("made", LargeBinary, nullable=True),
+    Column("formerly", Text, nullable=True),  # ids there, with spaces between
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("target", "resource"),
     Index("copy_there", "target", "remote_id"),

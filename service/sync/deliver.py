@@ -45,6 +45,7 @@ class Standing:
     state: str
     resource: int
     remote_id: str | None = None
+    formerly: tuple[str, ...] = ()  # ids there that it was linked to by a mistake that was mended
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
             continue
         there = stands(type_, uuid)
         if there.state == HELD:
-            known[f"{type_}/{there.remote_id}"] = identifier_of(type_, uuid)
+            known |= {f"{type_}/{id_}": identifier_of(type_, uuid) for id_ in (there.remote_id, *there.formerly)}
             body = put(body, path, {**reference, "reference": f"{type_}/{there.remote_id}"})
         elif there.state == TOGETHER:
             together[URN + uuid] = there.resource

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service import operating
 from service.wiring import Service
 from tests.conftest import Clock, Http
 from tests.service.records import clinic as clinic_
@@ -72,3 +73,32 @@ def test_what_they_changed_after_a_write_whose_answer_was_lost_stands(
     clock.forward(seconds=60)
     work()
     assert there(url)["name"] == "The River Clinic" and (open_conflicts(service) == []) == (method == "POST")
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["theirs-alone", "ours-too"])
+def test_what_they_changed_while_a_patient_was_linked_to_another_by_mistake_goes_to_the_right_one(
+    service: Service, clinic: Http, connect: Connect, sandbox: Sandbox, work: Work, ours: bool
+) -> None:
+    wrong, right = sandbox.seed("plain", *({"resourceType": "Patient", "name": [{"family": name}]} for name in ("Wrong", "Right")))
+    connect("one", sandbox.url("plain"), create_people=False)
+    put(clinic, "practitioners", practitioner())
+    put(clinic, "clinics", clinic_())
+    put(clinic, "patients", patient("ann"))
+    put(clinic, "dosing-encounters", dosing())
+
+    def link(to: str) -> None:
+        service.database.write(lambda tx: operating.link(service.tenant, tx, "one", "Patient/ann", to.partition("/")[2]))
+        work()
+
+    link(wrong)
+    [held] = sandbox.all("plain", "Encounter")
+    assert held["subject"]["reference"] == wrong
+    change_there(f"{sandbox.url('plain')}/Encounter/{held['id']}", **ADDED)
+    if ours:
+        put(clinic, "dosing-encounters", dosing(end="2026-03-02T13:40:00+00:00"))
+    link(right)
+    [held] = sandbox.all("plain", "Encounter")
+    assert held["subject"]["reference"] == right and held["hospitalization"] == ADDED["hospitalization"]
+    assert open_conflicts(service) == [] and (held["period"]["end"] == "2026-03-02T13:40:00+00:00") == ours
+    link(wrong)
+    assert [one["subject"]["reference"] for one in sandbox.all("plain", "Encounter")] == [wrong]
