@@ -50,7 +50,7 @@ class Looking:
                     raise NotAnswering(str(error)) from None
                 self._rest(failed)
                 continue
-            self.date = _date(reply)
+            self.date = date_of(reply)
             outcome = judged(reply, updating=False)
             if not (isinstance(outcome, Retry) and outcome.snoozes):
                 return reply
@@ -128,12 +128,13 @@ class Looking:
         problems.append(f"{type_}: the pages lead back to one that was there before")
 
 
-def _date(reply: Reply) -> datetime | None:
+def date_of(reply: Reply) -> datetime | None:
+    """The EHR's own clock when it answered, to the end of the second that it says; None where it says none."""
     try:
-        said = parsedate_to_datetime(reply.header("Date") or "")
-    except ValueError:
+        said = parsedate_to_datetime(reply.header("Date") or "") + timedelta(seconds=1)  # it is said in whole seconds
+    except (ValueError, OverflowError):
         return None
-    return (said if said.tzinfo is not None else said.replace(tzinfo=UTC)) + timedelta(seconds=1)  # it is said in whole seconds
+    return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
 def _repeats(bundle: dict[str, Any], parameter: str) -> bool:

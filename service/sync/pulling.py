@@ -46,7 +46,7 @@ COMPARE_EVERY = 24 * 3_600_000_000
 PAGE, CHUNK = 100, 100
 MANY = 10  # of a type, not found at once
 CLAIMED = 5 * 60_000_000  # a worker that dies in the middle of a pull is followed by another after this
-NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER, NEVER_AGAIN = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Pull:
         latest = None  # sic: what is stamped ahead of the EHR's own clock would hide all that it changes until then
         for page in self.looking.search(self.cursor.type, query, self.problems, heeded="_lastUpdated"):
             self._heard(page)
-            latest = latest or self.looking.date or moment(self.began) + BACK
+            latest = latest or min(self.looking.date or NEVER_AGAIN, moment(self.began) + BACK)
             self.at = max([self.at or "", *(stamp for one in page if (stamp := _stamp(one)) is not None and _order(stamp) <= latest)], key=_order) or None
 
     def _since(self) -> str:

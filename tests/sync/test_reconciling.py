@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from mappings.codes import NHS_NUMBER
 from service.store import reconciliation, targets
 from service.sync import ehrs
 from service.sync.comparing import Finding
-from service.sync.looking import Looking, NotAnswering, within
+from service.sync.door import within
+from service.sync.looking import Looking, NotAnswering, date_of
+from service.sync.outcomes import Reply
 from service.sync.reconciling import Reconciling, report
 from service.sync.targets.rest import Rest
 from service.sync.worker import Worker
@@ -162,6 +165,16 @@ def test_what_lets_us_in_goes_to_no_other_server(service: Service, clinic: Http,
 )  # fmt: skip
 def test_links_are_followed_below_the_base_alone(link: str, path: str | None) -> None:
     assert within("https://ehr.test/fhir", "/Task?page=1", link) == ("/Task?page=2" if link == "Task?page=2" else path)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("Wed, 01 Apr 2026 09:00:30 GMT", 31), ("Wed, 01 Apr 2026 10:00:30 +0100", 31), ("Wed, 01 Apr 2026 09:00:30", 31)])
+def test_the_ehrs_own_clock_is_past_what_it_says_by_less_than_a_second(said: str, seconds: int) -> None:
+    assert date_of(Reply(200, {"date": said}, b"")) == datetime(2026, 4, 1, 9, 0, seconds, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("said", ["", "soon", "Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 01 Apr 99999 09:00:30 GMT", "Wed, 01 Apr 2026 09:00:30 +9999"])
+def test_a_date_that_is_none_is_no_clock(said: str) -> None:
+    assert date_of(Reply(200, {"Date": said}, b"")) is None and date_of(Reply(200, {}, b"")) is None
 
 
 def test_an_ehr_is_asked_no_faster_than_agreed_and_left_alone_as_it_asks(service: Service, clinic: Http, ehr: Small, connect: Connect) -> None:
