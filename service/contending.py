@@ -12,6 +12,7 @@ from service.renderings import instant, text_of
 from service.store import conflicts, copies, deliveries, outbox, reading
 from service.store.conflicts import OPEN, OURS, THEIRS, Problem
 from service.store.copies import DECIDED
+from service.wire import encode, read
 
 KEPT = (OURS, THEIRS)
 
@@ -67,11 +68,12 @@ def settle(act: Act, num: int, keep: str, now: int) -> tuple[Problem, ...]:
         return ()
     if held.vanished:
         return problems
-    seen = reading.renderings(tx, [resource], held.level).get(resource)
-    version = seen.version if seen is not None else held.version
-    copies.hold(tx, [replace(held, sent_hash=b"", version=version)], now)  # what was seen of theirs is known, and no news
+    made = read(held.made) if held.made else {}
+    agreed = {name: found.sides.ours.get(name) for name in found.sides.elements}  # as if we had said just this before: theirs is a change of their own then
+    copies.hold(tx, [replace(held, sent_hash=b"", made=encode({**made, **agreed}))], now)  # what was seen of theirs is known, and no news
     if found.sides.delivery is not None:
         deliveries.cancel(tx, [found.sides.delivery], now)
+    outbox.owe(tx, found.ehr, {resource: streams[key]}, now, reason="Theirs is kept")  # for what else we changed
     return problems
 
 

@@ -44,7 +44,7 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
         mine, other = ours.get(name), theirs.get(name)
         before, now, there = (meant(side.get(name), known) for side in (base, ours, theirs))
         if keeps(there, before):  # they left it as it was, or added to it
-            value = (other if keeps(other, mine) else mine) if before == now else _with_what_is_new(mine, before, there, other)
+            value = (other if keeps(other, mine) else mine) if before == now else _with_what_is_new(mine, now, before, there, other)
         elif keeps(there, now) or (before == now and name not in WHOSE):
             value = other
             kept += [] if keeps(there, now) else [name]
@@ -63,14 +63,25 @@ def insisted(found: Merge, ours: Mapping[str, Any], known: Mapping[str, Json]) -
     return Merge({**found.body, **mine}, tuple(name for name in found.kept if name not in mine), ())
 
 
-def _with_what_is_new(mine: Any, before: Any, there: Any, other: Any) -> Any:
-    """What we say now, with what they added to what we said before (`there` as it is meant, `other` as they wrote it)."""
+def _with_what_is_new(mine: Any, now: Any, before: Any, there: Any, other: Any) -> Any:
+    """What we say now, with what they added to what we said before (`now` and `there` as it is meant, `mine` and `other` as it is written)."""
     if isinstance(mine, list) and isinstance(before, list) and isinstance(there, list):
-        return mine + [one for one, as_meant in zip(other, there, strict=True) if not any(keeps(as_meant, b) for b in before) and one not in mine]
-    if isinstance(mine, dict) and isinstance(before, dict) and isinstance(there, dict) and "reference" not in other:
-        inside = {name: _with_what_is_new(value, before.get(name), there.get(name), other.get(name)) for name, value in mine.items()}
+        return _items_with_what_is_new(list(zip(mine, now, strict=True)), before, list(zip(other, there, strict=True)))
+    if isinstance(mine, dict) and isinstance(now, dict) and isinstance(before, dict) and isinstance(there, dict) and "reference" not in other:
+        inside = {name: _with_what_is_new(value, now.get(name), before.get(name), there.get(name), other.get(name)) for name, value in mine.items()}
         return {**inside, **{name: value for name, value in other.items() if name not in mine and name not in before}}
     return mine
+
+
+def _items_with_what_is_new(ours: list[tuple[Any, Any]], before: list[Any], theirs: list[tuple[Any, Any]]) -> list[Any]:
+    """Our items in our order, each with what they added to it; then theirs. Both are (as it is written, as it is meant)."""
+    left, items = list(theirs), []
+    for mine, now in ours:
+        found = next((one for one in left if one[1] == now), None) or next((one for one in left if keeps(one[1], now)), None)
+        items.append(mine if found is None else found[0])
+        if found is not None:
+            left.remove(found)
+    return items + [other for other, there in left if not any(keeps(there, one) for one in before)]
 
 
 def made_of(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Json:
@@ -97,12 +108,17 @@ def as_made(earlier: Sequence[Json], made: Mapping[str, Any], *, made_there: boo
 def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> Mapping[str, Any] | None:
     """Which of what we said before (the newest first) the EHR still holds, else the oldest; None where we never said anything.
 
+    Of several that it holds all of, it is the one that says most: what we took away since is there still, and was not added there.
     Of what it made itself, the oldest is what we took from it.
     """
     there = meant(dict(theirs), known)
-    for one in earlier:
-        if keeps(there, {name: value for name, value in meant(dict(one), known).items() if name not in APART}):
-            return one
+    said = [(one, {name: value for name, value in meant(dict(one), known).items() if name not in APART}) for one in earlier]
+    held = [(one, as_meant) for one, as_meant in said if keeps(there, as_meant)]
+    if held:
+        most = held[0]
+        for one in held[1:]:
+            most = one if keeps(one[1], most[1]) and not keeps(most[1], one[1]) else most
+        return most[0]
     last = earlier[-1] if earlier else None
     if not isinstance(last, First):
         return last

@@ -57,6 +57,28 @@ def test_a_reference_is_what_it_means_however_it_is_written() -> None:
     )  # fmt: skip
 
 
+def test_what_an_ehr_adds_to_one_item_stays_when_we_change_another() -> None:
+    base = {"component": [{"code": "trials", "value": 3}, {"code": "psychosis", "value": False}, {"code": "mania", "value": False}]}
+    ours = {"component": [{"code": "trials", "value": 4}, *base["component"][1:]]}
+    noted = {"code": "psychosis", "value": False, "interpretation": ["reviewed"]}
+    own = {"code": "their-own"}
+    theirs = {"component": [own, base["component"][2], noted, base["component"][0]]}
+    assert said(base, ours, theirs) == ({"component": [ours["component"][0], noted, base["component"][2], own]}, (), ())
+
+
+def test_what_we_take_away_goes_and_what_they_added_beside_it_stays() -> None:
+    base = {"note": ["a"], "member": [{"who": "x"}, {"who": "y"}], "period": {"start": "1", "end": "2"}}
+    ours = {"member": [{"who": "x"}], "period": {"start": "1"}}
+    theirs = {**base, "note": ["a"], "member": [{"who": "x"}, {"who": "y"}, {"who": "z"}], "status": "theirs"}
+    assert said(base, ours, theirs)[0] == {"member": [{"who": "x"}, {"who": "z"}], "period": {"start": "1"}, "status": "theirs"}
+
+
+def test_of_versions_that_it_holds_all_of_the_one_that_says_most_is_agreed() -> None:
+    new, old = {"status": "a"}, {"status": "a", "note": ["b"]}
+    assert agreed([new, old], {**old, "more": 1}, {}) is old and agreed([new, old], new, {}) is new
+    assert agreed([old, new], {**old, "more": 1}, {}) is old and agreed([new, dict(new)], new, {}) is new
+
+
 @pytest.mark.parametrize("element", ["subject", "patient", "for"])
 def test_whose_a_resource_is_is_never_left_to_the_ehr_without_a_person(element: str) -> None:
     ours, theirs = {element: {"reference": "Patient/p2"}, "status": "a"}, {element: {"reference": "Patient/p1"}, "status": "b"}

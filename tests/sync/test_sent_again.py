@@ -10,8 +10,8 @@ from service.wiring import Service
 from tests.conftest import Clock, Http
 from tests.service.records import clinic as clinic_
 from tests.service.records import dosing, patient, practitioner, put
-from tests.sync.conftest import Connect, Sandbox, deliveries
-from tests.sync.test_conflicts import both, change_there, open_conflicts, there
+from tests.sync.conftest import Connect, Sandbox, deliveries, states
+from tests.sync.test_conflicts import both, change_there, open_conflicts, settle, there
 from tests.sync.test_pulling import pull_of
 
 __all__ = ["both"]
@@ -102,3 +102,42 @@ def test_what_they_changed_while_a_patient_was_linked_to_another_by_mistake_goes
     assert open_conflicts(service) == [] and (held["period"]["end"] == "2026-03-02T13:40:00+00:00") == ours
     link(wrong)
     assert [one["subject"]["reference"] for one in sandbox.all("plain", "Encounter")] == [wrong]
+
+
+@pytest.mark.parametrize("way", ["412", "lost", "lost-before"])
+def test_what_we_took_away_goes_there_though_the_ehr_says_all_the_rest(
+    service: Service, clinic: Http, connect: Connect, sandbox: Sandbox, work: Work, clock: Clock, way: str
+) -> None:
+    """An EHR that holds more than what we say now does not hold what we say: what we took away is there still."""
+    connect("one", sandbox.url("plain"))
+    put(clinic, "patients", patient("ann", telecom=[{"system": "phone", "value": "07700 900001"}, {"system": "email", "value": "ann@example.org"}]))
+    work()
+    [held] = sandbox.all("plain", "Patient")
+    assert len(held["telecom"]) == 2
+    put(clinic, "patients", patient("ann", telecom=[{"system": "phone", "value": "07700 900001"}]))
+    if way == "412":
+        change_there(f"{sandbox.url('plain')}/Patient/{held['id']}", maritalStatus={"text": "Theirs"})
+    else:
+        sandbox.fault("plain", "reset", when="after" if way == "lost" else "before", method="PUT", type="Patient", times=1)
+    work()
+    clock.forward(seconds=60)
+    work()
+    [held] = sandbox.all("plain", "Patient")
+    assert [one["value"] for one in held["telecom"]] == ["07700 900001"] and ("maritalStatus" in held) == (way == "412")
+    assert open_conflicts(service) == [] and work() == 0
+
+
+@pytest.mark.parametrize("pulled", [False, True], ids=["parked", "pulled"])
+def test_what_else_we_changed_is_sent_when_theirs_is_kept(service: Service, clinic: Http, both: str, work: Work, pulled: bool) -> None:
+    change_there(both, name="The River Clinic")
+    put(clinic, "clinics", clinic_(name="Riverside East", telecom=[{"system": "phone", "value": "01865 1"}]))
+    if pulled:
+        pull_of(service, "one", "Organization")
+    work()
+    [found] = open_conflicts(service)
+    settle(service, found["id"], "theirs")
+    work()
+    assert (there(both)["name"], there(both)["telecom"][0]["value"]) == ("The River Clinic", "01865 1")
+    pull_of(service, "one", "Organization")
+    assert open_conflicts(service) == [] and set(states(clinic)) <= {"delivered", "superseded", "cancelled"}
+    assert clinic.get("/api/v1/clinics/riverside").json["entity"]["telecom"] == [{"system": "phone", "value": "01865 1"}]

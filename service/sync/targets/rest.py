@@ -190,19 +190,19 @@ class Rest:
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
         """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
         remote = ready.remote
-        if same(theirs, ready.body):
-            return Delivered(remote_id, version, 200, theirs, merged=remote is not None and not same(ready.body, theirs))
+        if same(theirs, ready.body) and same(ready.body, theirs):
+            return Delivered(remote_id, version, 200, theirs)
         if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen_hash(theirs)):
             return self._put(ready, remote_id, version)
         base = agreed(ready.earlier(), theirs, ready.known)
         if base is None:
-            return None
+            return Delivered(remote_id, version, 200, theirs, merged=remote is not None) if same(theirs, ready.body) else None
         found = merge(base, ready.body, theirs, ready.known)
         if remote is not None and remote.decided == seen_hash(theirs):
             found = insisted(found, ready.body, ready.known)
         if found.conflicts and not (remote is not None and remote.restored):
             return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
-        if same(theirs, found.body):
+        if same(theirs, found.body) and same(found.body, theirs):
             return Delivered(remote_id, version, 200, theirs, merged=True)
         outcome = self._put(replace(ready, body=found.body), remote_id, version)
         more = bool(found.kept) or not same(ready.body, found.body)
