@@ -204,8 +204,8 @@ def _in_document(ready: Ready) -> Ready:
 def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:
     if not owed.type:
         return Moot(WITHHELD)
-    if owed.gone and not held:
-        return Moot("Gone before it was ever sent")
+    if owed.gone and not held and not owed.unsure:
+        return Moot(NEVER_SENT)
     if owed.body is None:
         return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")
     if owed.type in PEOPLE and not held and not create_people:
@@ -215,6 +215,9 @@ def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Ou
     if not able.can(owed.type, "update" if held else "create"):
         return Unsupported(not_updated(owed.type) if held else f"This EHR does not take {owed.type}")
     return None
+
+
+NEVER_SENT = "Gone before it was ever sent"
 
 
 def not_updated(type_: str) -> str:

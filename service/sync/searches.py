@@ -54,6 +54,11 @@ def by_what_never_changes(body: Mapping[str, Any]) -> str:
     return f"{parameter}={_quoted(value(body))}"
 
 
+def is_told_by_itself(body: Mapping[str, Any], able: Abilities) -> bool:
+    """Whether it is looked for by what never changes in it and is no reference: that is by the EHR's own ids there."""
+    return body.get("resourceType") == "Provenance" and once(body, able, careful=True) == UNCHANGING
+
+
 def people(ours: Mapping[str, Any], able: Abilities) -> list[str]:
     """How a person or place is looked for, the surest way first."""
     type_ = str(ours["resourceType"])

@@ -141,3 +141,24 @@ def test_what_else_we_changed_is_sent_when_theirs_is_kept(service: Service, clin
     pull_of(service, "one", "Organization")
     assert open_conflicts(service) == [] and set(states(clinic)) <= {"delivered", "superseded", "cancelled"}
     assert clinic.get("/api/v1/clinics/riverside").json["entity"]["telecom"] == [{"system": "phone", "value": "01865 1"}]
+
+
+@pytest.mark.parametrize("created", [True, False], ids=["created", "not-created"])
+@pytest.mark.parametrize("transactions", [False, True], ids=["singly", "together"])
+def test_what_is_entered_in_error_while_nobody_knows_whether_it_was_created_is_looked_for(
+    clinic: Http, connect: Connect, sandbox: Sandbox, work: Work, clock: Clock, created: bool, transactions: bool
+) -> None:
+    connect("one", sandbox.url("plain"), transactions=transactions)
+    put(clinic, "practitioners", practitioner())
+    put(clinic, "clinics", clinic_())
+    put(clinic, "patients", patient("ann"))
+    work()
+    sandbox.fault("plain", "reset", when="after" if created else "before", method="POST", times=1)
+    put(clinic, "dosing-encounters", dosing())
+    work()
+    assert bool(sandbox.all("plain", "Encounter")) == created
+    clinic.delete("/api/v1/dosing-encounters/dose")
+    clock.forward(seconds=60)
+    work()
+    assert [one["status"] for one in sandbox.all("plain", "Encounter")] == (["entered-in-error"] if created else [])
+    assert set(states(clinic)) <= {"delivered", "superseded", "cancelled"}, [(one["resource"]["type"], one["reason"]) for one in deliveries(clinic, state="parked")]

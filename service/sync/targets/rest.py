@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from mappings.element import keeps
 from service.sync import searches, transactions
-from service.sync.deliver import UNSENT, Abilities, Match, Ready, not_updated, our_identifier
+from service.sync.deliver import NEVER_SENT, UNSENT, Abilities, Match, Ready, identifier_of, not_updated, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
 from service.sync.merging import agreed, insisted, made_of, merge
@@ -26,6 +26,7 @@ from service.sync.outcomes import (
     Contested,
     Delivered,
     Matched,
+    Moot,
     Outcome,
     Refused,
     Reply,
@@ -70,6 +71,8 @@ class Rest:
 
     def deliver(self, ready: Ready, able: Abilities) -> Outcome:
         """Brings the EHR to hold what is ready, and says what came of it."""
+        if ready.owed.gone and ready.remote is None:
+            return _spoken(lambda: self._disown(ready, able))
         if ready.owed.body is None:
             return _spoken(lambda: self._delete(ready))
         if ready.remote is not None:
@@ -121,6 +124,23 @@ class Rest:
         assert ready.remote is not None and ready.remote.remote_id is not None, "only what is held is deleted"
         return self.delete(ready.owed.type, ready.remote.remote_id, ready.owed.delivery)
 
+    def _disown(self, ready: Ready, able: Abilities) -> Outcome:
+        """What may have been created before it was gone: corrected or deleted where it is there, and never created."""
+        owed, found = ready.owed, None
+        said: Mapping[str, Any] = ready.body or (*ready.earlier(), {})[0]
+        if able.searches(owed.type, "identifier"):
+            found = self._found(owed.type, our_identifier(said) or identifier_of(owed.type, owed.uuid))
+        elif said and (searches.is_told_by_itself(said, able) if owed.body is None else searches.once(said, able, careful=True) == searches.UNCHANGING):
+            found = self._found_by(owed.type, said)
+        if found is None or (isinstance(found, list) and len(found) > 1):
+            return Refused("It may have been created before it was gone, and is not found for sure: look there, and have it corrected or removed")
+        if not isinstance(found, list):
+            return found
+        if not found:
+            return Moot(NEVER_SENT)
+        remote_id = str(found[0]["id"])
+        return self.delete(owed.type, remote_id, owed.delivery) if owed.body is None else self._existing(ready, remote_id)
+
     # --- create
 
     def _create(self, ready: Ready, able: Abilities) -> Outcome:
@@ -131,7 +151,7 @@ class Rest:
             case searches.IDENTIFIER if identifier is not None:
                 return self._known(self._create_after(self._found(type_, identifier), ready), ready, identifier)
             case searches.UNCHANGING:
-                return self._create_after(self._found_by(type_, searches.by_what_never_changes(ready.body), ready), ready)
+                return self._create_after(self._found_by(type_, ready.body), ready)
         if ready.owed.unsure:
             return Refused("It may have been created, and this EHR cannot be asked: look there before it is replayed")
         return self._post(ready)
@@ -219,10 +239,10 @@ class Rest:
     def _found(self, type_: str, identifier: Mapping[str, str]) -> list[dict[str, Any]] | Outcome:
         return self._searched(type_, searches.by(identifier), lambda found: our_identifier(found) == dict(identifier))
 
-    def _found_by(self, type_: str, query: str, ready: Ready) -> list[dict[str, Any]] | Outcome:
+    def _found_by(self, type_: str, said: Mapping[str, Any]) -> list[dict[str, Any]] | Outcome:
         """What R4 gives no search by identifier for, told by what it says of itself."""
-        mine = searches.source(ready.body)
-        return self._searched(type_, query, lambda found: searches.source(found) == mine)
+        mine = searches.source(said)
+        return self._searched(type_, searches.by_what_never_changes(said), lambda found: searches.source(found) == mine)
 
     def _searched(self, type_: str, query: str, ours: Callable[[dict[str, Any]], bool], *, whole: bool = False) -> list[dict[str, Any]] | Outcome:
         """What a search finds that is ours. An EHR that did not understand the search answers with pages and pages of others' things.
