@@ -90,7 +90,7 @@ def accept(act: Act, heard: Heard, *, over: bool = False) -> Accepted:
         return Unfit(tuple(problems))
     entity: Any = model.revive(kind.entity, read(stored.document))
     document, seen = model.document_of(entity), model.document_of(withhold(entity, view))
-    changes = [(path, before, after) for path, before, after in _changes(given, said) if _at(seen, path) != after]
+    changes = [(path, before, after) for path, before, after in _changes(given, said, seen) if _at(seen, path) != after]
     if not changes:
         return Nothing()
     if not over and (clash := [path for path, before, _ in changes if _at(seen, path) != before]):
@@ -132,22 +132,37 @@ def _document(entity: Any) -> dict[str, Any]:
     return {} if entity is None else model.document_of(entity)
 
 
-def _changes(before: Any, after: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
-    """(path, before, after) of every field that differs; lists of items with ids item by item, other lists of one length place by place."""
+def _changes(before: Any, after: Any, now: Any, path: Path = ()) -> Iterator[tuple[Path, Any, Any]]:
+    """(path in what there is now, before, after) of every field that differs.
+
+    Lists of items with ids item by item; other lists of one length place by place, as long as it is sure which item is which of those that are now.
+    """
     if before == after:
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys([*before, *after]):
-            yield from _changes(before.get(name, ABSENT), after.get(name, ABSENT), (*path, name))
+            yield from _changes(before.get(name, ABSENT), after.get(name, ABSENT), _at(now, (name,)), (*path, name))
     elif _is_of_items(before) and _is_of_items(after):
         old, new = ({one["id"]: one for one in items} for items in (before, after))
         for id in dict.fromkeys([*old, *new]):
-            yield from _changes(old.get(id, ABSENT), new.get(id, ABSENT), (*path, id))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) and all(isinstance(one, dict) for one in (*before, *after)):
-        for n, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from _changes(one, other, (*path, str(n)))
+            yield from _changes(old.get(id, ABSENT), new.get(id, ABSENT), _at(now, (id,)), (*path, id))
+    elif (places := _places(before, after, now)) is not None:
+        for place, one, other in zip(places, before, after, strict=True):
+            yield from _changes(one, other, _at(now, (str(place),)), (*path, str(place)))
     else:
         yield path, before, after
+
+
+def _places(before: Any, after: Any, now: Any) -> list[int] | None:
+    """Where the items of a list without ids are now: in their places, or wherever each that they changed is as it was; None where that is not sure."""
+    lists = all(isinstance(one, list) and all(isinstance(item, dict) for item in one) for one in (before, after, now))
+    if not lists or len(before) != len(after):
+        return None
+    if len(now) == len(before) and all(item in (was, said) for item, was, said in zip(now, before, after, strict=True)):
+        return list(range(len(before)))
+    if all(now.count(was) == 1 for was, said in zip(before, after, strict=True) if was != said):
+        return [now.index(was) if was != said else 0 for was, said in zip(before, after, strict=True)]
+    return None
 
 
 def _is_of_items(value: Any) -> bool:

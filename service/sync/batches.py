@@ -37,6 +37,7 @@ class Batch:
     coming: set[int] = field(default_factory=set)  # resources that the Bundle creates which is being put together
     settled: list[Settled] = field(default_factory=list)
     contested: list[Sides] = field(default_factory=list)
+    apart: set[int] = field(default_factory=set)  # what the EHR holds otherwise than we say, by a change of its own
     holding: list[Copy] = field(default_factory=list)
     waiting: list[tuple[int, int]] = field(default_factory=list)
     failures: int = 0  # in a row, of the EHR
@@ -105,6 +106,7 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
     """What the EHR holds from now on, what waits for something else, and what will not come."""
     if isinstance(ready, Ready) and isinstance(outcome, Delivered | Held):
         _hold(batch, _copy(target, ready, outcome))
+        batch.apart |= {owed.resource} if isinstance(outcome, Delivered) and outcome.kept else set()
         batch.waiting += [(wants, owed.resource) for wants in ready.unresolved]
     elif isinstance(outcome, Contested):
         _hold(batch, _beside(batch, target, owed, outcome.remote_id, version=outcome.version, seen=seen_hash(outcome.theirs)))
@@ -163,7 +165,7 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     copies.hold(tx, batch.holding, now)
     copies.wait_for(tx, target.id, batch.waiting)
     _owe(tx, target.id, {wants: batch.never[wants] for wants in wanted if wants in batch.never}, now)
-    conflicts.moot(tx, target.id, sorted(held - {sides.resource for sides in batch.contested}), now)
+    conflicts.moot(tx, target.id, sorted(held - batch.apart - {sides.resource for sides in batch.contested}), now)
     for sides in batch.contested:
         conflicts.note(tx, target.id, sides, now)
     there = {resource for resource, found in copies.held(tx, target.id, wanted).items() if found.remote_id is not None}

@@ -48,6 +48,8 @@ def merge(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str,
         elif keeps(there, now) or (before == now and name not in WHOSE):
             value = other
             kept += [] if keeps(there, now) else [name]
+        elif _has_come_in(before, now, there):
+            value = _with_what_is_new(mine, now, before, there, other)
         else:
             value = mine
             conflicts.append(name)
@@ -61,6 +63,14 @@ def insisted(found: Merge, ours: Mapping[str, Any], known: Mapping[str, Json]) -
     """A merge in which a person has decided for ours: whatever we say stands, beside what the EHR has of its own."""
     mine = {name: value for name, value in ours.items() if name not in APART and not keeps(meant(found.body.get(name), known), meant(value, known))}
     return Merge({**found.body, **mine}, tuple(name for name in found.kept if name not in mine), ())
+
+
+def _has_come_in(before: Any, now: Any, there: Any) -> bool:
+    """Whether our list is theirs with what we added to it: what they changed in it we have taken already."""
+    if not (isinstance(before, list) and isinstance(now, list) and isinstance(there, list)):
+        return False
+    ours = [any(keeps(one, item) for one in there) for item in now]
+    return all(any(keeps(one, item) for item in now) for one in there) and all(theirs or item not in before for theirs, item in zip(ours, now, strict=True))
 
 
 def _with_what_is_new(mine: Any, now: Any, before: Any, there: Any, other: Any) -> Any:

@@ -33,6 +33,7 @@ class Delivered:
     seen: dict[str, Any] | None = None
     made: dict[str, Any] = field(default_factory=dict)
     merged: bool = False  # with something of the EHR's own: it holds more than what we said, or other than that
+    kept: tuple[str, ...] = ()  # the elements in which it holds other than that
 
 
 @dataclass(frozen=True)

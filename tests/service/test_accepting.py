@@ -15,6 +15,7 @@ from service.store.tables import resource
 from service.wire import read
 from service.wiring import Service
 from tests.conftest import Http, examples
+from tests.service.records import put
 from tests.service.tables import dicts
 
 Json = dict[str, Any]
@@ -100,6 +101,27 @@ def test_what_both_changed_is_a_clash_and_what_they_changed_alike_is_none(servic
     assert plan(pathway)[1]["status"] == "revoked"
     assert pathway.put(f"/api/v1/integration-care-plans/{id_}", {**entity, "status": "on-hold"}).status == 200
     assert taken(service, theirs) == Nothing()
+
+
+PHONE, MAIL, HOME = ({"system": system, "value": value} for system, value in (("phone", "07700 900001"), ("email", "ann@example.org"), ("phone", "01865 1")))
+NEW = {**PHONE, "value": "07700 999999"}
+
+
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [
+        ([PHONE, MAIL], [NEW, MAIL]), ([HOME, PHONE, MAIL], [HOME, NEW, MAIL]), ([MAIL, PHONE], [MAIL, NEW]), ([MAIL, HOME, PHONE], [MAIL, HOME, NEW]),
+        ([NEW, MAIL], None), ([MAIL, HOME], Clash), ([HOME, MAIL], Clash), ([{**PHONE, "use": "home"}, MAIL], Clash), ([PHONE, MAIL, PHONE], Clash), ([], Clash),
+    ],
+)  # fmt: skip
+def test_an_item_without_an_id_is_changed_wherever_it_is_now_and_no_other(service: Service, pathway: Http, now: list[Json], after: Any) -> None:
+    ann = pathway.get("/api/v1/patients/ann").json["entity"]
+    put(pathway, "patients", {**ann, "telecom": [PHONE, MAIL]})
+    theirs = heard(service, "Patient", lambda body: body["telecom"][0].update(value=NEW["value"]))
+    put(pathway, "patients", {**ann, "telecom": now} if now else {name: value for name, value in ann.items() if name != "telecom"})
+    outcome = taken(service, theirs)
+    left = pathway.get("/api/v1/patients/ann").json["entity"].get("telecom", [])
+    assert (outcome == Nothing() and left == now) if after is None else isinstance(outcome, Clash) and left == now if after is Clash else left == after, outcome
 
 
 def test_their_change_stands_over_ours_where_a_person_says_so(service: Service, pathway: Http) -> None:

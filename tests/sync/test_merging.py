@@ -73,6 +73,15 @@ def test_what_we_take_away_goes_and_what_they_added_beside_it_stays() -> None:
     assert said(base, ours, theirs)[0] == {"member": [{"who": "x"}, {"who": "z"}], "period": {"start": "1"}, "status": "theirs"}
 
 
+@pytest.mark.parametrize(("ours", "theirs", "expected"), [
+    (["new", "own"], ["new"], ["new", "own"]), (["new"], ["new", "added"], ["new", "added"]), (["own", "new"], ["new"], ["own", "new"]),
+    (["old", "own"], ["new"], None), (["new", "old"], ["new"], None), (["other"], ["new"], None),
+])  # fmt: skip
+def test_what_they_changed_in_a_list_and_came_in_stands_beside_what_we_added_since(ours: list[str], theirs: list[str], expected: Any) -> None:
+    found = merge({"telecom": ["old"]}, {"telecom": ours}, {"telecom": theirs}, KNOWN)
+    assert (found.conflicts, found.body["telecom"]) == (((), expected) if expected is not None else (("telecom",), ours))
+
+
 def test_of_versions_that_it_holds_all_of_the_one_that_says_most_is_agreed() -> None:
     new, old = {"status": "a"}, {"status": "a", "note": ["b"]}
     assert agreed([new, old], {**old, "more": 1}, {}) is old and agreed([new, old], new, {}) is new

@@ -162,3 +162,22 @@ def test_what_is_entered_in_error_while_nobody_knows_whether_it_was_created_is_l
     work()
     assert [one["status"] for one in sandbox.all("plain", "Encounter")] == (["entered-in-error"] if created else [])
     assert set(states(clinic)) <= {"delivered", "superseded", "cancelled"}, [(one["resource"]["type"], one["reason"]) for one in deliveries(clinic, state="parked")]
+
+
+def test_what_cannot_be_taken_is_in_conflict_until_both_sides_say_the_same(service: Service, clinic: Http, connect: Connect, sandbox: Sandbox, work: Work) -> None:
+    phone = {"system": "phone", "value": "07700 900001", "use": "mobile"}
+    connect("one", sandbox.url("plain"))
+    put(clinic, "patients", patient("ann", telecom=[phone]))
+    work()
+    [held] = sandbox.all("plain", "Patient")
+    url = f"{sandbox.url('plain')}/Patient/{held['id']}"
+    change_there(url, telecom=[{**phone, "use": "old"}], maritalStatus={"text": "Theirs"})
+    pull_of(service, "one", "Patient")
+    [found] = open_conflicts(service)
+    put(clinic, "patients", patient("ann", telecom=[phone], gender="other"))
+    work()
+    assert there(url)["gender"] == "other" and there(url)["telecom"][0]["use"] == "old" and open_conflicts(service) == [found]
+    change_there(url, telecom=[phone])
+    put(clinic, "patients", patient("ann", telecom=[phone], gender="female"))
+    work()
+    assert open_conflicts(service) == [] and there(url)["maritalStatus"] == {"text": "Theirs"}

@@ -222,11 +222,12 @@ class Rest:
             found = insisted(found, ready.body, ready.known)
         if found.conflicts and not (remote is not None and remote.restored):
             return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
+        apart = tuple(name for name in found.kept if name in base or name in ready.body)
         if same(theirs, found.body) and same(found.body, theirs):
-            return Delivered(remote_id, version, 200, theirs, merged=True)
+            return Delivered(remote_id, version, 200, theirs, merged=True, kept=apart)
         outcome = self._put(replace(ready, body=found.body), remote_id, version)
         more = bool(found.kept) or not same(ready.body, found.body)
-        return replace(outcome, merged=more) if isinstance(outcome, Delivered) else outcome
+        return replace(outcome, merged=more, kept=apart) if isinstance(outcome, Delivered) else outcome
 
     def _read(self, type_: str, remote_id: str) -> tuple[dict[str, Any] | Outcome, str | None]:
         """What the EHR holds under an id, and its version; or what kept us from reading it."""
