@@ -144,7 +144,9 @@ def add_ehr(tenant: Tenant, tx: Connection, found: Target, token: str | None, no
     check_ehr(found)
     lock(tx)
     check_new(tx, found)
-    made = replace(found, settings=connecting.sealed(tenant, found, token), catching_up=None if from_now else catching.START)
+    returns = connecting.place(found.base_url) in {connecting.place(url) for url in targets.removed_from(tx)}  # what was sent there is there still
+    settings = {**connecting.sealed(tenant, found, token), **({"returns": True} if returns else {})}
+    made = replace(found, settings=settings, catching_up=None if from_now else catching.START)
     targets.add(tx, made, now)
     disclosing.follow_reader(tx, Reader(made.reader, made.level, made.organisation, made.role), now)
 

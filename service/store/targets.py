@@ -59,6 +59,11 @@ def all_targets(connection: Connection, *, statements: bool = False) -> list[Tar
     return [_target(row) for row in run(connection, f"SELECT {_COLUMNS}, {said} FROM target WHERE removed_at IS NULL ORDER BY id")]
 
 
+def removed_from(connection: Connection) -> list[str]:
+    """The base URLs of those that were removed."""
+    return [row[0] for row in run(connection, "SELECT base_url FROM target WHERE removed_at IS NOT NULL")]
+
+
 def asked(tx: Connection) -> tuple[list[Target], int]:
     """All targets, and how often one was added before they were read: `clock.tick` says whether it is still so."""
     rows = run(tx, f"SELECT targets, {_COLUMNS}, NULL FROM clock LEFT JOIN target ON removed_at IS NULL ORDER BY target.id")

@@ -36,7 +36,7 @@ def over(service: Service, target: Target, line: Carries, lets_in: LetsIn | None
     tenant, s = service.tenant, target.settings
     namespace = UUID(bytes=derived(tenant.secret, f"request ids after {tenant.restores} restores")[:16])
     manner = Manner(s.get("media_type", FHIR_JSON), s.get("prefer", ANSWERS[0]), connecting.headers(tenant, target), target.organisation or "", namespace)
-    return Rest(Door(target.base_url, line, lets_in, manner, pace), restored=tenant.restores > 0)
+    return Rest(Door(target.base_url, line, lets_in, manner, pace), careful=tenant.restores > 0 or bool(s.get("returns")))
 
 
 def _pace(service: Service, target: Target) -> None:

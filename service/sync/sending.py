@@ -169,7 +169,7 @@ def _follows(owed: Owed, entry: Entry | None, entries: list[Entry], later: list[
 def _entry(stream: Stream, ready: Ready | Match | Outcome) -> Entry | None:
     if not stream.together or not isinstance(ready, Ready) or _is_held(ready):
         return None
-    return transactions.entry(ready, stream.able, restored=stream.service.tenant.restores > 0)
+    return transactions.entry(ready, stream.able, careful=stream.ehr.careful)
 
 
 def _goes_on(stream: Stream, batch: Batch) -> bool:

@@ -55,7 +55,7 @@ class Told:
     found: bool = False
 
 
-def entry(ready: Ready, able: Abilities, *, restored: bool) -> Entry | None:
+def entry(ready: Ready, able: Abilities, *, careful: bool) -> Entry | None:
     """How a resource is asked for in a Bundle; None for what goes singly, because something is to be looked at before it is sent."""
     owed, remote = ready.owed, ready.remote
     if owed.unsure or ready.as_document or (remote is not None and owed.body is not None and not remote.sent_hash):
@@ -64,7 +64,7 @@ def entry(ready: Ready, able: Abilities, *, restored: bool) -> Entry | None:
         match = {"ifMatch": remote.remote_version} if remote.remote_version and owed.body is not None else {}
         return Entry(ready, {"method": "DELETE" if owed.body is None else "PUT", "url": f"{owed.type}/{remote.remote_id}", **match})
     identifier = our_identifier(ready.body)
-    match searches.once(ready.body, able, careful=restored):
+    match searches.once(ready.body, able, careful=careful):
         case searches.CONDITION if identifier is not None:
             return Entry(ready, {"method": "POST", "url": owed.type, "ifNoneExist": searches.condition(identifier)})
         case searches.NOTHING:

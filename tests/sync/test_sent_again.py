@@ -13,8 +13,9 @@ from tests.service.records import dosing, patient, practitioner, put
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.test_conflicts import both, change_there, open_conflicts, settle, there
 from tests.sync.test_pulling import pull_of
+from tests.sync.test_registering import remove
 
-__all__ = ["both"]
+__all__ = ["both", "remove"]
 Work = Callable[[], int]
 Json = dict[str, Any]
 
@@ -181,3 +182,21 @@ def test_what_cannot_be_taken_is_in_conflict_until_both_sides_say_the_same(servi
     put(clinic, "patients", patient("ann", telecom=[phone], gender="female"))
     work()
     assert open_conflicts(service) == [] and there(url)["maritalStatus"] == {"text": "Theirs"}
+
+
+@pytest.mark.parametrize("transactions", [False, True], ids=["singly", "together"])
+def test_an_ehr_that_is_removed_and_added_again_is_sent_nothing_twice(
+    clinic: Http, connect: Connect, sandbox: Sandbox, work: Work, remove: Callable[[str], int], transactions: bool
+) -> None:
+    connect("one", sandbox.url("plain"), transactions=transactions)
+    put(clinic, "practitioners", practitioner())
+    put(clinic, "clinics", clinic_())
+    put(clinic, "patients", patient("ann"))
+    put(clinic, "dosing-encounters", dosing())
+    work()
+    before = sandbox.counts("plain")
+    assert before["Provenance"]
+    remove("one")
+    connect("again", f"{sandbox.url('plain')}/", transactions=transactions)
+    work()
+    assert sandbox.counts("plain") == before and deliveries(clinic, ehr="again", state="parked") == []

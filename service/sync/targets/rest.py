@@ -50,11 +50,11 @@ MOST_PAGES = 20  # of a search for what may be there already
 class Rest:
     """One EHR, spoken to at its door.
 
-    `restored` says that a backup was restored here: what we do not know of may be there since before.
+    With `careful` what we do not know of may be there since before: a backup was restored here, or the EHR was removed and added again.
     """
 
-    def __init__(self, door: Door, *, restored: bool = False):
-        self._door, self._restored = door, restored
+    def __init__(self, door: Door, *, careful: bool = False):
+        self._door, self.careful = door, careful
         self.base, self.heard = door.base, door.heard
 
     def statement(self) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ class Rest:
 
     def _create(self, ready: Ready, able: Abilities) -> Outcome:
         type_, identifier = ready.owed.type, our_identifier(ready.body)
-        match searches.once(ready.body, able, careful=ready.owed.unsure or self._restored):
+        match searches.once(ready.body, able, careful=ready.owed.unsure or self.careful):
             case searches.CONDITION if identifier is not None:
                 return self._create_conditionally(ready, identifier)
             case searches.IDENTIFIER if identifier is not None:
