@@ -15,7 +15,7 @@ from service.store.reading import Rendered
 from service.store.streams import Due, Lease, Settled
 from service.store.tables import THERE
 from service.store.targets import Target
-from service.sync import deliver, matching
+from service.sync import deliver, documents, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
 from service.sync.exchanges import Exchange
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
@@ -117,8 +117,9 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, Copy(target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
-    elif isinstance(outcome, Unsupported) and outcome.remote_id is not None:
-        _hold(batch, _beside(batch, target, owed, outcome.remote_id, version=outcome.remote_version))
+    elif isinstance(outcome, Unsupported | Refused) and outcome.remote_id is not None:
+        remote_id = f"{documents.TYPE}/{outcome.remote_id}" if isinstance(ready, Ready) and ready.as_document else outcome.remote_id
+        _hold(batch, _beside(batch, target, owed, remote_id, version=outcome.remote_version))
     elif isinstance(outcome, Moot | Unsupported):
         batch.gone.append(owed.resource)
 

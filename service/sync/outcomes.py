@@ -65,10 +65,12 @@ class Retry:
 
 @dataclass(frozen=True)
 class Refused:
-    """Not this: permanent, with the EHR's words."""
+    """Not this: permanent, with the EHR's words. `remote_id` is where it has an earlier state of it, found only now."""
 
     words: str
     status: int | None = None
+    remote_id: str | None = None
+    remote_version: str | None = None
 
 
 @dataclass(frozen=True)

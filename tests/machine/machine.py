@@ -56,10 +56,10 @@ class Deliveries(RuleBasedStateMachine):
         self.service: Service = wire(settings, now=self.clock)
         self.clinic = Http(create_app(service=self.service).test_client(), token_for(self.service, role="clinic"))
         self.count, self.leases = 0, list[Lease]()
+        self.rng = random.Random(0)  # of the jitter: a run that fails does so again
 
-    @initialize(jitter=st.integers(0, 2**16))
-    def begin(self, jitter: int) -> None:
-        self.rng = random.Random(jitter)
+    @initialize()
+    def begin(self) -> None:
         found = Target(EHR, "http://ehr.test/fhir", "4.0.1", 2, None, "ehr", False, STREAMS, 0, 0, capability=self.ehr.statement, capability_at=self.now,
                        settings={"create_people": True, "private": True, "transactions": self.together})  # fmt: skip
         self.service.database.write(lambda tx: targets.add(tx, found, self.now))

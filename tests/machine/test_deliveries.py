@@ -1,6 +1,7 @@
 """The machine, run: some ways in which things may happen in every run of the tests, a hundred in the slow ones, on each database."""
 
 import os
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,21 @@ class Together(Deliveries):
 
 def test_whatever_happens_to_transactions_the_ehr_ends_with_exactly_what_it_is_owed() -> None:
     run_state_machine_as_test(Together, settings=settings(HOW, max_examples=EXAMPLES))
+
+
+def test_a_replay_of_what_was_found_there_and_refused_creates_nothing_twice() -> None:
+    """The machine found this one."""
+    state = Deliveries()
+    state.rng = random.Random(13669)
+    state.begin()
+    state.work_while_another_does(["not reached", "killed after", "not reached"], 9)
+    state.work_while_another_does(["lost", "502 and done"], 5)
+    state.wait(3)
+    state.work_while_another_does(["400", "503", "killed after", "hang"], 9)
+    state.replay()
+    state.work_while_a_type_is_refused("Patient", "400")
+    state.nothing_is_there_twice()
+    state.teardown()
 
 
 @pytest.mark.slow

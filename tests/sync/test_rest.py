@@ -78,6 +78,13 @@ def test_what_was_there_already_and_differs_is_brought_up_to_date(ehr: Rest, htt
     assert ehr.deliver(ready(), ONCE) == Delivered("o1", 'W/"5"', 200)
 
 
+def test_what_was_there_already_and_is_not_brought_up_to_date_is_known_to_be_there(ehr: Rest, http: responses.RequestsMock) -> None:
+    http.post(f"{BASE}/Observation", status=200, json={**THEIRS, "status": "preliminary"})
+    http.get(f"{BASE}/Observation/o1", json={**THEIRS, "status": "preliminary"})
+    http.put(f"{BASE}/Observation/o1", status=422, body=b"no")
+    assert ehr.deliver(ready(), ONCE) == Refused("no", 422, "o1", 'W/"4"')
+
+
 def test_several_that_have_our_identifier_are_nobodys_to_choose_from(ehr: Rest, http: responses.RequestsMock) -> None:
     http.post(f"{BASE}/Observation", status=412, json={"resourceType": "OperationOutcome", "issue": [{"diagnostics": "Observation/a, Observation/b"}]})
     assert ehr.deliver(ready(), ONCE) == Refused("Observation/a, Observation/b", 412)

@@ -205,7 +205,10 @@ class Rest:
             return theirs
         if not ready.updates and not same(theirs, ready.body):
             return Unsupported(not_updated(ready.owed.type), remote_id, version)
-        return self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version)
+        outcome = self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version)
+        if isinstance(outcome, Refused) and ready.remote is None and outcome.status not in NOT_THERE:
+            return replace(outcome, remote_id=remote_id, remote_version=version)  # a replay is not to create it again
+        return outcome
 
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
         """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
