@@ -46,6 +46,18 @@ def test_a_replay_of_what_was_found_there_and_refused_creates_nothing_twice() ->
     state.teardown()
 
 
+@pytest.mark.parametrize("how", ["400", "500", "not reached"])
+def test_nothing_of_a_patient_who_is_refused_is_there(how: str) -> None:
+    """What the machine's own runs come to only now and then."""
+    state = Deliveries()
+    state.begin()
+    state.visit("a", 5)
+    state.work_while_a_type_is_refused("Patient", how)
+    state.nothing_is_there_before_what_it_makes_no_sense_without()
+    assert not any(way.startswith("Encounter") for way, _ in state.ehr.written)
+    state.teardown()
+
+
 @pytest.mark.slow
 def test_whatever_happens_it_does_so_in_a_hundred_ways_more() -> None:
     run_state_machine_as_test(Deliveries, settings=settings(HOW, max_examples=120))
