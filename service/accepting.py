@@ -146,22 +146,23 @@ def _changes(before: Any, after: Any, now: Any, path: Path = ()) -> Iterator[tup
         old, new = ({one["id"]: one for one in items} for items in (before, after))
         for id in dict.fromkeys([*old, *new]):
             yield from _changes(old.get(id, ABSENT), new.get(id, ABSENT), _at(now, (id,)), (*path, id))
-    elif (places := _places(before, after, now)) is not None:
-        for place, one, other in zip(places, before, after, strict=True):
-            yield from _changes(one, other, _at(now, (str(place),)), (*path, str(place)))
+    elif (changed := _changed_items(before, after, now)) is not None:
+        for place, one, other in changed:
+            yield from _changes(one, other, now[place], (*path, str(place)))
     else:
         yield path, before, after
 
 
-def _places(before: Any, after: Any, now: Any) -> list[int] | None:
-    """Where the items of a list without ids are now: in their places, or wherever each that they changed is as it was; None where that is not sure."""
+def _changed_items(before: Any, after: Any, now: Any) -> list[tuple[int, Any, Any]] | None:
+    """(where it is now, before, after) of each changed item of lists without ids: in its place, or wherever it is as it was; None where that is not sure."""
     lists = all(isinstance(one, list) and all(isinstance(item, dict) for item in one) for one in (before, after, now))
     if not lists or len(before) != len(after):
         return None
+    changed = [(n, was, said) for n, (was, said) in enumerate(zip(before, after, strict=True)) if was != said]
     if len(now) == len(before) and all(item in (was, said) for item, was, said in zip(now, before, after, strict=True)):
-        return list(range(len(before)))
-    if all(now.count(was) == 1 for was, said in zip(before, after, strict=True) if was != said):
-        return [now.index(was) if was != said else 0 for was, said in zip(before, after, strict=True)]
+        return changed
+    if all(now.count(was) == 1 for _, was, _ in changed):
+        return [(now.index(was), was, said) for _, was, said in changed]
     return None
 
 

@@ -90,4 +90,4 @@ def _taken(act: Act, found: conflicts.Conflict) -> tuple[Problem, ...]:
     [held] = copies.held(act.tx, found.ehr, [sides.resource]).values()
     head = {"resourceType": found.type, "id": text_of(found.uuid)}
     outcome = accept(act, Heard(sides.resource, {**translated(act.tx, held, sides.theirs), **head}, {**sides.base, **head}, held.level), over=True)
-    return tuple(Problem(*one) for one in outcome.problems) if isinstance(outcome, Unfit) else ()
+    return conflicts.problems(outcome.problems) if isinstance(outcome, Unfit) else ()

@@ -20,7 +20,7 @@ from service.exchange import Act
 from service.renderings import text_of, uuid_of
 from service.store import audit, conflicts, copies, cursors, reading, resources
 from service.store.clock import micros
-from service.store.conflicts import Problem, Sides
+from service.store.conflicts import Sides
 from service.store.copies import Copy
 from service.sync.merging import APART, agreed, as_made, merge
 from service.wire import read
@@ -89,7 +89,7 @@ def _keep(act: Act, held: Copy, news: News, said: Said, outcome: Accepted) -> No
             elements = merge(given, ours, theirs, {}).conflicts or _differing(ours, theirs)
             conflicts.note(tx, held.target, Sides(held.resource, elements, given, ours, theirs, news.version), now)
         case Unfit(problems):
-            sides = Sides(held.resource, _differing(ours, theirs), given, ours, theirs, news.version, problems=tuple(Problem(*one) for one in problems))
+            sides = Sides(held.resource, _differing(ours, theirs), given, ours, theirs, news.version, problems=conflicts.problems(problems))
             conflicts.note(tx, held.target, sides, now)
         case Nothing():
             pass

@@ -261,11 +261,10 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     [key] = stream_keys(tx, [num]).values()
     before = copies.held(tx, name, [num]).get(num)
     streams = outbox.touch(tx, name, [key], now)
-    moved = before is not None and before.remote_id not in (None, remote_id)
-    formerly = {*(before.formerly or "").split(), *([before.remote_id] if moved else [])} - {remote_id, None} if before is not None else set()
-    copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"", formerly=" ".join(sorted(map(str, formerly))) or None)], now)
+    formerly = sorted({one for one in (before.remote_id, *before.ids_before) if one not in (None, remote_id)}) if before is not None else []
+    copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"", formerly=" ".join(formerly) or None)], now)
     again = {num}
-    if moved:
+    if before is not None and before.remote_id not in (None, remote_id):
         again |= {*copies.of_stream(tx, name, key), *outbox.parked(tx, streams[key])}
     outbox.owe(tx, name, dict.fromkeys(again, streams[key]), now, reason="Linked")
     deliveries.wake(tx, name, [num], now)

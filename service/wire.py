@@ -31,7 +31,7 @@ def _number(value: Any) -> Any:
 
 def decode(body: bytes) -> Any:
     """The JSON value of a body. Raises Malformed for what is no JSON, is nested too deeply, or names a member twice."""
-    if nesting(body) > DEEPEST:
+    if _is_too_deep(body):
         raise Malformed(f"The body is nested more than {DEEPEST} deep")
     try:
         return json.loads(body.decode("utf-8"), parse_float=_decimal, parse_constant=_refused, object_pairs_hook=_object)
@@ -49,7 +49,7 @@ def heard(body: bytes) -> Any:
     It may come with a byte order mark and name a member twice (the last one counts); text that no database holds, numbers of a size that no measure
     has, and what is nested beyond all that FHIR nests are refused.
     """
-    if body.count(b"[") + body.count(b"{") > DEEPEST and nesting(body) > DEEPEST:
+    if _is_too_deep(body):
         raise Malformed(f"It is nested more than {DEEPEST} deep")
     try:
         found = json.loads(body.decode("utf-8-sig"), parse_float=_measure, parse_int=_whole, parse_constant=_refused)
@@ -78,6 +78,10 @@ def _whole(text: str) -> int | Decimal:
 def read(stored: bytes) -> Any:
     """JSON that we wrote ourselves, with its numbers as they were."""
     return json.loads(stored, parse_float=Decimal)
+
+
+def _is_too_deep(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > DEEPEST and nesting(body) > DEEPEST
 
 
 def nesting(body: bytes) -> int:

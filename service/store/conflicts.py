@@ -3,6 +3,7 @@
 `base` is what both last agreed on, `ours` and `theirs` what each says now; all three hold what the EHR may see of the resource.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ class Problem(NamedTuple):
     def told(self) -> str:
         """The words, and of which part they are."""
         return f"{self.words} (in {self.part}, made at the EHR)" if self.part else self.words
+
+
+def problems(found: Iterable[tuple[str, str]], part: str | None = None) -> tuple[Problem, ...]:
+    """What (path, words) say, of a part where one is named."""
+    return tuple(Problem(path, words, part) for path, words in found)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,11 @@ FOR_A_PERSON = Filter(states=(OPEN,))
 
 def note(tx: Connection, target: str, sides: Sides, now: int) -> None:
     """Keeps a conflict in the place of one about the same resource that is open still; what that says of parts of it holds on."""
-    for before in _open(tx, target, [sides.resource]):
+    before = next(iter(_open(tx, target, [sides.resource])), None)
+    if before is None:
+        _keep(tx, target, sides, now)
+    else:
         _replace(tx, before, replace(sides, problems=(*sides.problems, *before.sides.of_parts)), now)
-        return
-    _keep(tx, target, sides, now)
 
 
 def _replace(tx: Connection, before: Conflict, sides: Sides, now: int) -> None:

@@ -38,6 +38,10 @@ class Copy:
     formerly: str | None = None
 
     @property
+    def ids_before(self) -> tuple[str, ...]:
+        return tuple((self.formerly or "").split())
+
+    @property
     def as_document(self) -> bool:
         """Whether it is there as a document, under an id that begins with the document's type."""
         return self.remote_id is not None and "/" in self.remote_id

@@ -94,7 +94,7 @@ def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: st
     if held is not None and (held.vanished or held.as_document):
         return Standing(deliver.NEVER, num)
     if held is not None and held.remote_id is not None:
-        return Standing(deliver.HELD, num, held.remote_id, tuple((held.formerly or "").split()))
+        return Standing(deliver.HELD, num, held.remote_id, held.ids_before)
     if num in batch.coming:
         return Standing(deliver.TOGETHER, num)
     comes = able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us

@@ -17,6 +17,7 @@ PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "Organization
 UNSENT = ("id", "meta", "text")  # what the hash of what was sent leaves out, so that a release re-sends nothing
 HELD, TOGETHER, OWED, NEVER = "held", "together", "owed", "never"
 URN = "urn:uuid:"
+NEVER_SENT = "Gone before it was ever sent"
 
 
 @dataclass(frozen=True)
@@ -215,9 +216,6 @@ def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Ou
     if not able.can(owed.type, "update" if held else "create"):
         return Unsupported(not_updated(owed.type) if held else f"This EHR does not take {owed.type}")
     return None
-
-
-NEVER_SENT = "Gone before it was ever sent"
 
 
 def not_updated(type_: str) -> str:

@@ -82,8 +82,9 @@ class Door:
 
 def _unechoed(reply: Reply, headers: Mapping[str, str]) -> Reply:
     """An answer that something failed, without what let us in, which some say back: it would be kept and shown as words of theirs."""
-    ours = secrets(headers) if reply.status >= 400 else set()
-    said = [reply.body, *(value.encode("utf-8", "replace") for value in reply.headers.values())]
+    if reply.status < 400:
+        return reply
+    ours, said = secrets(headers), [reply.body, *(value.encode("utf-8", "replace") for value in reply.headers.values())]
     if not any(one.encode() in text for one in ours for text in said):
         return reply
     body, kept = reply.body, dict(reply.headers)

@@ -17,7 +17,7 @@ from service.exchange import Act
 from service.incoming import News
 from service.store import conflicts, copies
 from service.store.clock import micros
-from service.store.conflicts import Problem, Sides
+from service.store.conflicts import Sides
 from service.store.copies import Copy
 from service.store.targets import Target
 from service.sync.comparing import Unread
@@ -69,7 +69,7 @@ def take(service: Service, child: Child) -> Accepted | None:
         outcome = adopt(Act(service.tenant, tx, f"target:{target}"), child)
         match outcome:
             case Unfit(problems):
-                told = tuple(Problem(path, words, child.name) for path, words in problems)
+                told = conflicts.problems(problems, child.name)
                 conflicts.tell(tx, target, Sides(child.parent.resource, (), {}, {}, {}, child.parent.remote_version, problems=told), now)
             case Taken():
                 conflicts.untell(tx, target, child.parent.resource, child.name, now)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from service.errors import Malformed
@@ -139,6 +140,10 @@ class Reply:
 
     def json(self) -> dict[str, Any] | None:
         """The body where it is a JSON object that can be kept, its numbers as they were written; EHRs answer with empty bodies and with text/html too."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict[str, Any] | None:
         try:
             found = heard(self.body)
         except Malformed:

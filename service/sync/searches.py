@@ -54,9 +54,9 @@ def by_what_never_changes(body: Mapping[str, Any]) -> str:
     return f"{parameter}={_quoted(value(body))}"
 
 
-def is_told_by_itself(body: Mapping[str, Any], able: Abilities) -> bool:
-    """Whether it is looked for by what never changes in it and is no reference: that is by the EHR's own ids there."""
-    return body.get("resourceType") == "Provenance" and once(body, able, careful=True) == UNCHANGING
+def is_in_our_words(body: Mapping[str, Any]) -> bool:
+    """Whether what never changes in it is there as we say it: a reference is by the EHR's own ids there."""
+    return OTHERWISE[str(body["resourceType"])][0] == "recorded"
 
 
 def people(ours: Mapping[str, Any], able: Abilities) -> list[str]:

@@ -298,8 +298,6 @@ def _settle(stream: Stream, batch: Batch) -> None:
         return
     try:
         stream.service.database.write(lambda tx: batches.settle(tx, batch, stream.lease, stream.target, stream.now))
-    except LeaseLost:
-        raise
     except Exception as error:
         if not never_written(error):
             raise

@@ -130,7 +130,7 @@ class Rest:
         said: Mapping[str, Any] = ready.body or (*ready.earlier(), {})[0]
         if able.searches(owed.type, "identifier"):
             found = self._found(owed.type, our_identifier(said) or identifier_of(owed.type, owed.uuid))
-        elif said and (searches.is_told_by_itself(said, able) if owed.body is None else searches.once(said, able, careful=True) == searches.UNCHANGING):
+        elif said and searches.once(said, able, careful=True) == searches.UNCHANGING and (ready.body or searches.is_in_our_words(said)):
             found = self._found_by(owed.type, said)
         if found is None or (isinstance(found, list) and len(found) > 1):
             return Refused("It may have been created before it was gone, and is not found for sure: look there, and have it corrected or removed")
@@ -213,7 +213,7 @@ class Rest:
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
         """Brings what the EHR holds now to say what we say, without undoing what it changed itself; None where nobody knows what it changed."""
         remote = ready.remote
-        if same(theirs, ready.body) and same(ready.body, theirs):
+        if alike(theirs, ready.body):
             return Delivered(remote_id, version, 200, theirs)
         if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen_hash(theirs)):
             return self._put(ready, remote_id, version)
@@ -226,7 +226,7 @@ class Rest:
         if found.conflicts and not (remote is not None and remote.restored):
             return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
         apart = tuple(name for name in found.kept if name in base or name in ready.body)
-        if same(theirs, found.body) and same(found.body, theirs):
+        if alike(theirs, found.body):
             return Delivered(remote_id, version, 200, theirs, merged=True, kept=apart)
         outcome = self._put(replace(ready, body=found.body), remote_id, version)
         more = bool(found.kept) or not same(ready.body, found.body)
@@ -343,6 +343,11 @@ def _vanished(outcome: Outcome, remote_id: str) -> Outcome:
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether all that the other says is in the one, which may say more: of theirs and ours, whether the EHR holds what we say."""
     return keeps(dict(one), {name: value for name, value in other.items() if name not in UNSENT})
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both say the same, and neither more than the other."""
+    return same(one, other) and same(other, one)
 
 
 def seen_hash(theirs: Mapping[str, Any]) -> bytes:
