@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields
 
 from sqlalchemy import ColumnElement, Connection, Select, select
 
-from service.store.sql import chunks, insert_many, lock_name, marks, padded, run
+from service.store.sql import chunks, insert_many, lock_names, marks, padded, run
 from service.store.tables import FOREVER, THERE, copy, rendering, resource, unresolved
 
 VANISHED = b"vanished"
@@ -132,13 +132,13 @@ def forget_vanished(tx: Connection, target: str, resources: Iterable[int]) -> No
         run(tx, "UPDATE copy SET remote_id = NULL, sent_hash = : WHERE target = : AND resource = : AND sent_hash = :", (b"", target, one, VANISHED))
 
 
-def lock(tx: Connection, target: str, resources: Iterable[int]) -> None:
-    """Taken before streams are, by who waits for a resource and by who brings it there: the second sees what the first wrote.
+def lock(tx: Connection, target: str, brought: Iterable[int], wanted: Iterable[int] = ()) -> None:
+    """Taken before streams are, by who brings a resource there and by those who wait for it: the second sees what the first wrote.
 
+    Those who wait do not wait for each other: one practitioner that is not there yet would have all who refer to it settle one after another.
     What belongs to a patient needs none of it: all of it is in one stream, which one worker has.
     """
-    for one in sorted(resources):
-        lock_name(tx, f"copy {target} {one}")
+    lock_names(tx, (f"copy {target} {one}" for one in brought), (f"copy {target} {one}" for one in wanted))
 
 
 def not_held(connection: Connection, target: str, patient: int, level: int, types: frozenset[str] | None) -> list[int]:

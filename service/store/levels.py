@@ -7,13 +7,21 @@ from sqlalchemy import Connection, Select, delete, insert, select
 from service.store.sql import chunks, run
 from service.store.tables import FOREVER, disclosure, timer
 
+# What consent says of a reader and a patient, as a value; null where it says nothing. `asked` gives its parameters.
+LEVEL = "(SELECT level FROM disclosure WHERE reader = : AND patient = : AND since <= : AND until > :)"
+NOBODY = 0
+
+
+def asked(reader: str, patient: int | None, now: int) -> tuple[str, int, int, int]:
+    return reader, patient or NOBODY, now, now
+
 
 def level(connection: Connection, reader: str, patient: int | None, default: int, now: int) -> int:
     """The level of a reader for a patient at a moment; what has no patient is at the reader's default."""
     if patient is None:
         return default
-    found = run(connection, "SELECT level FROM disclosure WHERE reader = : AND patient = : AND since <= : AND until > :", (reader, patient, now, now))
-    return int(found[0][0]) if found else default
+    [(found,)] = run(connection, f"SELECT {LEVEL}", asked(reader, patient, now))
+    return default if found is None else int(found)
 
 
 def below(reader: str, least: int, now: int) -> Select[tuple[int]]:

@@ -20,6 +20,9 @@ REPLACED = (WAITING, PARKED, UNSUPPORTED)  # what a newer version of the same re
 OPEN = (*REPLACED, SENDING)  # what is not over
 WITHHELD = "Withheld from this EHR since it was owed"  # reasons by which deliveries are found again when an EHR is registered otherwise
 UNHELD = "that this EHR neither holds nor is owed"
+# What is asked for by resource. sic: by their names alone, PostgreSQL goes through all that a target is owed, by an index of that: it planned so
+# while that was little, and plans once (measured: 4 ms a batch of 25, and 0.2 so).
+OF_TARGET, IN_STATE = "target || '' = :", "state || ''"
 
 
 def touch(tx: Connection, target: str, keys: Iterable[int], now: int) -> dict[int, int]:
@@ -42,7 +45,7 @@ def owe(
     for some in chunks(sorted(stream_of)):
         chunk = padded(some)
         sql = (
-            f"UPDATE delivery SET state = :, changed_at = : WHERE target = : AND resource IN ({marks(chunk)}) AND state IN ({marks(REPLACED)}) "
+            f"UPDATE delivery SET state = :, changed_at = : WHERE {OF_TARGET} AND resource IN ({marks(chunk)}) AND {IN_STATE} IN ({marks(REPLACED)}) "
             "RETURNING resource, unsure"
         )
         replaced = run(tx, sql, (SUPERSEDED, now, target, *chunk, *REPLACED))

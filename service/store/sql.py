@@ -1,12 +1,12 @@
 """Statements for the hot paths, written as SQL: the driver's own parameters, and rows as plain tuples."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table
 
-from service.store.columns import COLUMNS
+from service.store.columns import COLUMNS, Ints, Truths
 
 T = TypeVar("T")
 ROWS = 500
@@ -53,11 +53,27 @@ def _prepared(connection: Connection, driver: Any) -> Any:
     return made
 
 
-def lock_name(tx: Connection, name: str, *, shared: bool = False) -> None:
-    """Locks something that has no row of its own until the transaction ends. SQLite has one writer, who has everything locked."""
-    if tx.dialect.name != "sqlite":
-        number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-        tx.execute(text(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(:number)"), {"number": number})
+def lock_name(tx: Connection, name: str) -> None:
+    """Locks something that has no row of its own until the transaction ends."""
+    lock_names(tx, [name])
+
+
+def lock_names(tx: Connection, alone: Iterable[str], shared: Iterable[str] = ()) -> None:
+    """Locks things, for oneself alone or with others who share them. SQLite has one writer, who has everything locked.
+
+    All are locked in one order, whoever locks them, and so no two wait for each other.
+    """
+    if tx.dialect.name == "sqlite":
+        return
+    wanted = {**dict.fromkeys(map(_number, shared), False), **dict.fromkeys(map(_number, alone), True)}
+    if wanted:
+        numbers, whether = zip(*sorted(wanted.items()), strict=True)
+        each = "CASE WHEN alone THEN pg_advisory_xact_lock(number) ELSE pg_advisory_xact_lock_shared(number) END"
+        run(tx, f"SELECT {each} FROM unnest(:, :) AS wanted (number, alone)", [Ints(numbers), Truths(whether)])
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
 def insert_many(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], more: str = "") -> list[Any]:

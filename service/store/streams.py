@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from service.store.outbox import PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
+from service.store.outbox import IN_STATE, OF_TARGET, PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
 from service.store.sql import chunks, insert_many, listed, marks, padded, run
 from service.store.tables import FOREVER, attempt, stream, target
 
@@ -118,12 +118,12 @@ def due(connection: Connection, one: Lease, now: int, limit: int) -> list[Due]:
 
 def open_states(connection: Connection, target_id: str, wanted: Iterable[int]) -> dict[int, str]:
     """The newest state of each resource's delivery to a target, where there is one that is not over."""
-    found: dict[int, str] = {}
+    found: list[tuple[int, int, str]] = []
     for some in chunks(sorted(set(wanted))):
         chunk = padded(some)
-        sql = f"SELECT resource, state FROM delivery WHERE target = : AND resource IN ({marks(chunk)}) AND state IN (:, :, :) ORDER BY num"
-        found |= dict(run(connection, sql, (target_id, *chunk, WAITING, SENDING, PARKED)))
-    return found
+        sql = f"SELECT num, resource, state FROM delivery WHERE {OF_TARGET} AND resource IN ({marks(chunk)}) AND {IN_STATE} IN (:, :, :)"
+        found += run(connection, sql, (target_id, *chunk, WAITING, SENDING, PARKED))
+    return {resource: state for _, resource, state in sorted(found)}
 
 
 def begin(tx: Connection, one: Lease, found: Iterable[Due], now: int) -> set[int]:

@@ -256,7 +256,7 @@ copy = _clustered(
     Column("formerly", Text, nullable=True),  # ids there, with spaces between
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("target", "resource"),
-    Index("copy_there", "target", "remote_id"),
+    Index("copy_there", "remote_id", "target"),  # sic: one that begins with the target was taken for what is asked by resource, while copies were few
 )
 
 unresolved = _clustered(

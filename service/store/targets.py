@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, update
 
-from service.store import clock
+from service.store import clock, levels
 from service.store.sql import run
 from service.store.tables import FOREVER, THERE, target
 
@@ -75,10 +75,13 @@ def get(connection: Connection, id: str) -> Target | None:
     return _target(rows[0]) if rows else None
 
 
-def left_alone(connection: Connection, id: str, now: int) -> bool:
-    """Whether nothing is to be sent to a target now: it is paused, snoozed or removed."""
-    rows = run(connection, "SELECT paused, snoozed_until FROM target WHERE id = : AND removed_at IS NULL", (id,))
-    return not rows or bool(rows[0][0]) or rows[0][1] > now
+def told_at(connection: Connection, told: Target, patient: int | None, now: int) -> int | None:
+    """The level at which a target may be told of a patient now, or of what has none; None while it is paused or snoozed, or where it was removed."""
+    sql = f"SELECT paused, snoozed_until, {levels.LEVEL} FROM target WHERE id = : AND removed_at IS NULL"
+    rows = run(connection, sql, (*levels.asked(told.reader, patient, now), told.id))
+    if not rows or rows[0][0] or rows[0][1] > now:
+        return None
+    return told.level if rows[0][2] is None else int(rows[0][2])
 
 
 def named(connection: Connection, id: str) -> bool:

@@ -161,7 +161,7 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     """Settles a batch, and owes again what waited for what the EHR now holds. Raises LeaseLost."""
     wanted = {wants for wants, _ in batch.waiting}
     held = {c.resource for c in batch.holding if c.remote_id is not None}
-    copies.lock(tx, target.id, wanted | (held if lease.key <= 0 else set()))
+    copies.lock(tx, target.id, held if lease.key <= 0 else (), wanted)
     streams.settle(tx, lease, batch.settled, now)
     copies.hold(tx, batch.holding, now)
     copies.wait_for(tx, target.id, batch.waiting)

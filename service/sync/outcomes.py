@@ -270,4 +270,4 @@ def words_of(reply: Reply) -> str:
 
 def _plain(words: str) -> str:
     """Words without what no database, log or terminal is to be given."""
-    return "".join(one if one.isprintable() else " " for one in words).strip()
+    return (words if words.isprintable() else "".join(one if one.isprintable() else " " for one in words)).strip()

@@ -232,7 +232,7 @@ def _logged(stream: Stream, one: Settled, outcome: Outcome, said: Sequence[Excha
 def _moved(stream: Stream, batch: Batch) -> bool:
     """Whether the EHR is to be left alone since the batch was read, or may see more or less of the patient: then it is read again."""
     with stream.service.database.glance() as connection:
-        return targets.left_alone(connection, stream.target.id, stream.now) or (stream.patient is not None and stream.level(connection) != batch.level)
+        return targets.told_at(connection, stream.target, stream.patient, stream.now) != batch.level
 
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:

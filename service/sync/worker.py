@@ -6,11 +6,13 @@ renew its leases, because the database is not there or it was itself stopped for
 """
 
 import os
+import queue
 import random
 import socket
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -64,7 +66,7 @@ class Worker:
         self.service, self.id, self._before = service, name or named(token_hex(3)), before
         self._threads = threads or service.settings.worker_threads
         self._lease_seconds = service.settings.lease_seconds
-        self._stop, self._ended = threading.Event(), threading.Event()
+        self._stop, self._ended, self._wake = threading.Event(), threading.Event(), queue.SimpleQueue[None]()
         self._active: dict[int, tuple[Held, Future[int]]] = {}
         self._seen_at, self._pruned_to = 0.0, 0
         self._alarming = Alarming(service)
@@ -77,6 +79,7 @@ class Worker:
 
     def stop(self) -> None:
         self._stop.set()
+        self._wake.put(None)  # sic: a signal's handler runs within what it interrupts, and an event that is waited for is locked there
 
     def run(self, *, until_idle: bool = False) -> int:
         """Works until it is stopped, or with `until_idle` until nothing is due or under way. Returns how many were sent."""
@@ -95,13 +98,13 @@ class Worker:
                     leased = self._take(pool)
                 except Exception as error:  # noqa: BLE001 (the database is away, or a chore fails: what is owed is still owed)
                     self.service.log.error("worker_failed", error=type(error).__name__)
-                    self._stop.wait(IDLE[1])
+                    self._rest(IDLE[1])
                     continue
                 if leased or self._active:
                     idle = IDLE[0]
                 elif until_idle and not more:
                     break
-                self._stop.wait(0.002 if leased else 0.005 if self._active else idle)
+                self._rest(IDLE[0] if self._active else idle)
                 idle = idle if self._active else min(IDLE[1], idle * 1.5)
             while self._active:
                 self._reap(wait=0.2)
@@ -114,6 +117,13 @@ class Worker:
             line.close()
         self.service.database.write(lambda tx: tx.execute(delete(worker).where(worker.c.id == self.id)))
         return self.sent
+
+    def _rest(self, seconds: float) -> None:
+        """Waits until a stream has been sent or the worker is to stop, and not longer than that."""
+        with suppress(queue.Empty):
+            self._wake.get(timeout=seconds)
+            while True:
+                self._wake.get_nowait()
 
     # --- streams
 
@@ -129,7 +139,9 @@ class Worker:
         leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + self._lease, free, lingers=self._lingers))
         for lease in leases:
             held = Held(lease, until)
-            self._active[lease.stream] = (held, pool.submit(self._sent, held))
+            future = pool.submit(self._sent, held)
+            future.add_done_callback(lambda _: self._wake.put(None))
+            self._active[lease.stream] = (held, future)
         return len(leases)
 
     def _sent(self, held: Held) -> int:
