@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select
 
-from service.store.sql import insert_many, lock_name
+from service.store.sql import chunks, insert_many, listed, lock_name, run
 from service.store.tables import audit
+
+SEALED_AT_ONCE = 500  # rows: a worker's memory is that of the most that it ever had at once
 
 
 class Event(NamedTuple):
@@ -36,8 +38,8 @@ def record(tx: Connection, events: Iterable[Event]) -> None:
         insert_many(tx, audit, Event._fields, rows)
 
 
-def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | None:
-    """Chains the rows that are not yet sealed. Returns the last link's number and the head, None if there was none.
+def seal(tx: Connection, key: bytes, limit: int = SEALED_AT_ONCE) -> tuple[int, bytes] | None:
+    """Chains rows that are not yet sealed, the oldest first. Returns the last link's number and the head, None if there was none.
 
     Rows get their numbers before they are committed, so one may turn up late among those that are sealed already: the chain has
     an order of its own.
@@ -52,8 +54,10 @@ def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | N
     links = []
     for row in rows:
         link, head = link + 1, _link(key, head, link + 1, row)
-        links.append({"b_num": row.num, "b_link": link, "b_chain": head})
-    tx.execute(update(audit).where(a.num == bindparam("b_num")).values(link=bindparam("b_link"), chain=bindparam("b_chain")), links)
+        links.append((row.num, link, head))
+    for chunk in chunks(links):
+        found, parameters = listed(tx, {"num": int, "link": int, "chain": bytes}, chunk)
+        run(tx, f"UPDATE audit SET link = s.link, chain = s.chain FROM {found} AS s WHERE audit.num = s.num", parameters)
     return link, head
 
 

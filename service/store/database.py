@@ -91,7 +91,10 @@ class Database:
         return found
 
     def _made(self) -> Engine:
-        common: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": self._pool, "max_overflow": self._pool}
+        common: dict[str, Any] = {
+            "hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": self._pool, "max_overflow": self._pool,
+            "pool_use_lifo": True,  # the connection that was used last knows the most: its pages and statements are at hand, and others' take no room
+        }  # fmt: skip
         if not self.sqlite:
             url = self.url.set(drivername="postgresql+psycopg")
             made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": "pathway-fhir"}, **common)

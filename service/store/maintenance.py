@@ -22,7 +22,7 @@ class Work:
     pulls: bool
 
 
-def due(connection: Connection, now: int, _page_seconds: int) -> Work:
+def due(connection: Connection, now: int) -> Work:
     """What there is to do, told by five lookups."""
     timers = connection.execute(select(timer.c.at).where(timer.c.at <= now).limit(1)).first() is not None
     unsealed = connection.execute(select(audit.c.num).where(audit.c.chain.is_(None)).limit(1)).first() is not None
@@ -37,7 +37,7 @@ def sweep(tx: Connection, now: int, page_seconds: int) -> None:
     seq = tx.execute(select(func.max(milestone.c.seq)).where(milestone.c.at <= old)).scalar_one_or_none()
     if seq is not None:
         for table in (search_value, search_text):
-            run(tx, f"DELETE FROM {table.name} WHERE to_seq <= : RETURNING 1", (seq,))
+            run(tx, f"DELETE FROM {table.name} WHERE to_seq <= :", (seq,))
         tx.execute(delete(milestone).where(milestone.c.at < old - 10 * MINUTE))
 
 

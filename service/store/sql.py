@@ -10,6 +10,7 @@ from service.store.columns import COLUMNS, Ints, Truths
 
 T = TypeVar("T")
 ROWS = 500
+AT_ONCE = 64  # rows of one INSERT on SQLite
 
 
 class Statement:
@@ -92,10 +93,19 @@ def insert_many(connection: Connection, table: Table, columns: Sequence[str], ro
         return run(connection, f"{what} SELECT * FROM unnest({marks(arrays)}) {more}", arrays)
     driver: Any = connection.connection.dbapi_connection
     one, found = f"({', '.join('?' * len(columns))})", []
-    for chunk in chunks(rows):
+    for chunk in _halved(rows):
         sql = f"{what} VALUES {', '.join([one] * len(chunk))} {more}"
         found += driver.execute(sql, [value for row in chunk for value in row]).fetchall()
     return found
+
+
+def _halved(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows in parts of some few lengths: a statement for each number of rows would be kept by every connection, and is large."""
+    at = 0
+    while at < len(rows):
+        length = min(AT_ONCE, 1 << ((len(rows) - at).bit_length() - 1))
+        yield rows[at : at + length]
+        at += length
 
 
 def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -104,12 +114,16 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def listed(connection: Connection, columns: Mapping[str, type], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
-    """Rows of values as a table to select or update from, with its parameters: one statement on PostgreSQL, however many there are."""
+    """Rows of values as a table to update from, with its parameters: one statement on PostgreSQL, however many there are.
+
+    On SQLite it is one of few, in which the last row is there several times.
+    """
     if connection.dialect.name != "sqlite":
         arrays: list[Any] = [COLUMNS[kind](values) for kind, values in zip(columns.values(), zip(*rows, strict=True), strict=True)]
         return f"(SELECT * FROM unnest({marks(arrays)}) AS u ({', '.join(columns)}))", arrays
     names = ", ".join(f"column{n} AS {name}" for n, name in enumerate(columns, 1))
-    return f"(SELECT {names} FROM (VALUES {', '.join(f'({marks(row)})' for row in rows)}))", [value for row in rows for value in row]
+    filled = padded(rows)
+    return f"(SELECT {names} FROM (VALUES {', '.join(f'({marks(row)})' for row in filled)}))", [value for row in filled for value in row]
 
 
 def marks(values: Sequence[Any]) -> str:

@@ -8,6 +8,7 @@ than what is left: looking up the name, each of its addresses, and the whole of 
 import heapq
 import ipaddress
 import itertools
+import math
 import os
 import queue
 import socket
@@ -160,6 +161,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int]] = []
+        self._looks_at = math.inf  # when the thread wakes by itself
         self._armed: dict[int, Any] = {}
         self._count, self._change = itertools.count(), threading.Condition()
         self._thread: threading.Thread | None = None
@@ -171,23 +173,28 @@ class Watchdog:
                 self._thread.start()
             number = next(self._count)
             self._armed[number] = _calling.__dict__
-            heapq.heappush(self._due, (time.monotonic() + seconds, number))
-            if self._due[0][1] == number:  # what is due later is seen to when the thread looks next: each waking is a switch of threads
+            at = time.monotonic() + seconds
+            heapq.heappush(self._due, (at, number))
+            if at < self._looks_at:  # what is due later is seen to when the thread looks next: each waking is a switch of threads
                 self._change.notify()
             return number
 
     def disarm(self, number: int) -> bool:
         """Whether the call ended in time."""
         with self._change:
-            return self._armed.pop(number, None) is not None
+            in_time = self._armed.pop(number, None) is not None
+            while self._due and self._due[0][1] not in self._armed:
+                heapq.heappop(self._due)
+            return in_time
 
     def _run(self) -> None:
         while True:
             with self._change:
                 while not self._due:
+                    self._looks_at = math.inf
                     self._change.wait()
-                at, number = self._due[0]
-                left = at - time.monotonic()
+                self._looks_at, number = self._due[0]
+                left = self._looks_at - time.monotonic()
                 if left > 0:
                     self._change.wait(left)
                     continue

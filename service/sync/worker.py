@@ -38,6 +38,7 @@ from service.wiring import Service
 
 CHORES_EVERY = 1.0
 SEEN_EVERY = 20.0
+SEALS = 10  # in a row, of so many rows of the audit trail each
 IDLE = (0.05, 0.5)  # seconds between looks while nothing is due: soon at first, then less often
 UNREACHED = 15 * 1_000_000
 DAY = 86_400 * 1_000_000
@@ -238,14 +239,11 @@ class Worker:
         """Once a second: consents that began or ended, the audit's seal, what is past its time, and a sign of life."""
         now = self._now()
         with self.service.database.glance() as connection:
-            work = maintenance.due(connection, now, self.service.settings.page_seconds)
+            work = maintenance.due(connection, now)
         if work.timers:
             self.service.database.write(lambda tx: follow_timers(tx, now))
         if work.unsealed:
-            key = derived(self.service.tenant.secret, "audit")
-            sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
-            if sealed is not None:
-                self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
+            self._seal()
         if work.catching_up:
             self._catching_up.begin()
         if work.pulls:
@@ -256,6 +254,17 @@ class Worker:
         if time.monotonic() >= self._seen_at:
             self._seen_at = time.monotonic() + SEEN_EVERY
             self.service.database.write(lambda tx: maintenance.seen(tx, self.id, now))
+
+    def _seal(self) -> None:
+        key = derived(self.service.tenant.secret, "audit")
+        head: tuple[int, bytes] | None = None
+        for _ in range(SEALS):
+            sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
+            if sealed is None:
+                break
+            head = sealed
+        if head is not None:
+            self.service.log.info("audit_sealed", row=head[0], head=head[1].hex())
 
     def _sweep(self, tx: Connection, now: int) -> int:
         maintenance.sweep(tx, now, self.service.settings.page_seconds)
