@@ -16,7 +16,10 @@ TARGETS = {
     "lease p95 by that with nothing owed": (1.3, "less"), "reads while catching up": (0.7, "more"), "reads p95 with a backlog": (1.3, "less"),
     "ready after s": (3, "less"), "web worker MB": (150, "less"),
 }  # fmt: skip
-OF_ONE = {("sqlite", "publishes/s"): 40, ("postgresql", "publishes/s"): 30, ("sqlite", "deliveries/s of 1"): 250, ("postgresql", "deliveries/s of 4"): 600}
+OF_ONE = {
+    ("sqlite", "publishes/s"): 40, ("postgresql", "publishes/s"): 30, ("sqlite", "deliveries/s of 1"): 250,
+    ("postgresql", "deliveries/s of 4"): 600, ("postgresql", "deliveries/s of 4 in transactions"): 600,
+}  # fmt: skip
 console = Console()
 
 
@@ -50,6 +53,7 @@ def _on(kind: str, urls: list[str], large_size: int, *, serving: bool, deliverin
         if delivering:
             found[f"{kind}, deliveries"] = syncing.deliveries(small, "one", workers=1, visits=300)
             found[f"{kind}, deliveries of four workers"] = syncing.deliveries(small, "four", workers=4, visits=600)
+            found[f"{kind}, deliveries in transactions"] = syncing.deliveries(small, "together", workers=4, visits=600, transactions=True)
             found[f"{kind}, backlog"] = syncing.backlog(large)
         found[f"{kind}, memory after all"] = {"web worker MB": max(large.memory())}
     return found

@@ -27,8 +27,8 @@ from service.sync.catching_up import catch_up_with_all
 PRIVATE = {"create_people": True, "private": True}
 
 
-def _add(on: Deployment, name: str, url: str, *, in_flight: int = 4, from_now: bool = False) -> None:
-    target = Target(name, url, "4.0.1", int(Level.C2), None, None, False, in_flight, 0, 0, settings=PRIVATE)
+def _add(on: Deployment, name: str, url: str, *, in_flight: int = 4, from_now: bool = False, transactions: bool = False) -> None:
+    target = Target(name, url, "4.0.1", int(Level.C2), None, None, False, in_flight, 0, 0, settings={**PRIVATE, "transactions": transactions})
     on.service.database.write(lambda tx: operating.add_ehr(on.service.tenant, tx, target, None, _now(on), from_now=from_now))
 
 
@@ -49,13 +49,14 @@ def _push(on: Deployment, first: int, visits: int) -> None:
 # --- deliveries
 
 
-def deliveries(on: Deployment, name: str, *, workers: int, visits: int) -> Figures:
+def deliveries(on: Deployment, name: str, *, workers: int, visits: int, transactions: bool = False) -> Figures:
     """What workers deliver in a second to a sandbox EHR over real HTTP: patients' whole records, in the order of references.
 
-    Their start is within the time. Memory is of the largest worker, at a third of the deliveries and at the end.
+    Each goes by itself, or with `transactions` in a Bundle with what can go together. Their start is within the time. Memory is of the largest worker,
+    at a third of the deliveries and at the end.
     """
     with started(("plain",)) as origin:
-        _add(on, name, f"{origin}/fhir/r4", in_flight=4 * workers, from_now=True)
+        _add(on, name, f"{origin}/fhir/r4", in_flight=4 * workers, from_now=True, transactions=transactions)
         first = on.count() * 10  # whose patients nobody else has
         _push(on, first - first % 6, visits)
         owed = _count(on, name, "waiting")
@@ -72,8 +73,9 @@ def deliveries(on: Deployment, name: str, *, workers: int, visits: int) -> Figur
         held = requests.get(f"{origin}/_sandbox/counts", timeout=10).json()["plain"]
     _pause(on, name)
     assert process.returncode == 0 and delivered >= owed, f"{owed - delivered} were not delivered"
+    how = " in transactions" if transactions else ""
     return {
-        f"deliveries/s of {workers}": delivered / took, "delivered": delivered, "held by the EHR": sum(c["current"] for c in held.values()),
+        f"deliveries/s of {workers}{how}": delivered / took, "delivered": delivered, "held by the EHR": sum(c["current"] for c in held.values()),
         "worker MB": late, "worker MB at a third": early,
     }  # fmt: skip
 
