@@ -135,7 +135,7 @@ def _worker(on: Deployment) -> Iterator[None]:
         process.send_signal(signal.SIGTERM)
 
 
-def _leasing(on: Deployment, times: int = 400) -> tuple[float, float]:
+def _leasing(on: Deployment, times: int = 1000) -> tuple[float, float]:
     """(p50, p95) of leasing one stream, in ms. What is leased is given back at once, outside of the time."""
     took = []
     for _ in range(times):
