@@ -40,8 +40,6 @@ class Manner:
     def headers(self, method: str, path: str, body: bytes | None, conditions: Mapping[str, str], delivery: int) -> dict[str, str]:
         """The headers of a call, but for those that let us in and the conditions. `delivery` is 0 for what belongs to none."""
         written = {"Content-Type": self.media_type, **({"Prefer": f"return={self.answer}"} if self.answer != "none" else {})} if body is not None else {}
-        if not self.templates:
-            return {"Accept": self.media_type, **written}
         fill: dict[str, Callable[[], str]] = {
             "request_id": lambda: str(self._request_id(method, path, body, conditions, delivery)),
             "correlation_id": lambda: str(uuid4()),

@@ -25,7 +25,7 @@ LAYERS = (
     ("connecting", "attempts"),
     ("exchange", "operating", "wiring"),
     ("accepting", "registering"),
-    ("web", "sync.outcomes"),
+    ("web", "sync.outcomes", "sync.deadlines"),
     ("sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
     ("sync.transport", "sync.deliver"),
     ("sync.door", "sync.searches"),

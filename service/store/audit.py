@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from service.store.sql import chunks, insert_many, listed, lock_name, run
+from service.store.sql import ROWS, insert_many, listed, lock_name, run
 from service.store.tables import audit
-
-SEALED_AT_ONCE = 500  # rows: a worker's memory is that of the most that it ever had at once
 
 
 class Event(NamedTuple):
@@ -38,7 +36,7 @@ def record(tx: Connection, events: Iterable[Event]) -> None:
         insert_many(tx, audit, Event._fields, rows)
 
 
-def seal(tx: Connection, key: bytes, limit: int = SEALED_AT_ONCE) -> tuple[int, bytes] | None:
+def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | None:
     """Chains rows that are not yet sealed, the oldest first. Returns the last link's number and the head, None if there was none.
 
     Rows get their numbers before they are committed, so one may turn up late among those that are sealed already: the chain has
@@ -46,19 +44,19 @@ def seal(tx: Connection, key: bytes, limit: int = SEALED_AT_ONCE) -> tuple[int, 
     """
     a = audit.c
     lock_name(tx, "audit chain")
-    rows = tx.execute(select(audit).where(a.chain.is_(None)).order_by(a.num).limit(limit)).all()
-    if not rows:
-        return None
     last = tx.execute(select(a.link, a.chain).where(a.link.is_not(None)).order_by(a.link.desc()).limit(1)).one_or_none()
-    link, head = (last.link, last.chain) if last is not None else (0, b"")
-    links = []
-    for row in rows:
-        link, head = link + 1, _link(key, head, link + 1, row)
-        links.append((row.num, link, head))
-    for chunk in chunks(links):
-        found, parameters = listed(tx, {"num": int, "link": int, "chain": bytes}, chunk)
-        run(tx, f"UPDATE audit SET link = s.link, chain = s.chain FROM {found} AS s WHERE audit.num = s.num", parameters)
-    return link, head
+    began = link, head = (last.link, last.chain) if last is not None else (0, b"")
+    for done in range(0, limit, ROWS):  # a worker's memory is that of the most that it ever had at once
+        links = []
+        for row in tx.execute(select(audit).where(a.chain.is_(None)).order_by(a.num).limit(min(ROWS, limit - done))):
+            link, head = link + 1, _link(key, head, link + 1, row)
+            links.append((row.num, link, head))
+        if links:
+            found, parameters = listed(tx, {"num": int, "link": int, "chain": bytes}, links)
+            run(tx, f"UPDATE audit SET link = s.link, chain = s.chain FROM {found} AS s WHERE audit.num = s.num", parameters)
+        if len(links) < ROWS:
+            break
+    return (link, head) if (link, head) != began else None
 
 
 def verify(connection: Connection, key: bytes) -> Iterator[tuple[int, bool]]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
 from service import metrics
 from service.security.secrets import seal
 from service.store import levels, reading, streams, targets
@@ -65,9 +63,6 @@ class Stream:
         """Whether what can goes in one Bundle: it was asked for, and the EHR says that it takes that."""
         return bool(self.target.settings.get("transactions")) and transactions.TRANSACTION in self.able.system
 
-    def level(self, connection: Connection) -> int:
-        return levels.level(connection, self.target.reader, self.patient, self.target.level, self.now)
-
 
 def send_stream(stream: Stream) -> int:
     """Sends what is due until nothing is left, the EHR is to be left alone, or the worker stops. Returns how many were sent."""
@@ -95,7 +90,8 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
     A person or place that would be looked for is taken to be found. `assumed` are the copies that the EHR would have by then.
     """
     with stream.service.database.reading() as connection:
-        batch = batches.due(connection, stream.lease, stream.target, stream.level(connection), by=FOREVER, limit=REHEARSED)
+        level = levels.level(connection, stream.target.reader, stream.patient, stream.target.level, stream.now)
+        batch = batches.due(connection, stream.lease, stream.target, level, by=FOREVER, limit=REHEARSED)
     if batch is None:
         return
     batch.held |= assumed
@@ -109,10 +105,11 @@ def _read(stream: Stream) -> Batch | None:
     """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
     with stream.service.database.reading() as connection:
         target = targets.get(connection, stream.target.id)
-        if target is None or target.paused or target.snoozed_until > stream.now:
+        level = targets.told_at(connection, target, stream.patient, stream.now) if target is not None else None
+        if target is None or level is None:
             return None
         stream.target = target
-        return batches.due(connection, stream.lease, target, stream.level(connection), by=stream.now, limit=BATCH)
+        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
 
 
 def _send(stream: Stream, batch: Batch) -> None:

@@ -5,10 +5,7 @@ So a watchdog shuts the connection's socket when the total time is up. Until the
 than what is left: looking up the name, each of its addresses, and the whole of the handshake.
 """
 
-import heapq
 import ipaddress
-import itertools
-import math
 import os
 import queue
 import socket
@@ -16,7 +13,6 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import requests
@@ -25,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from service.sync.deadlines import Watchdog
 from service.sync.outcomes import Reply
 
 MOST_BYTES = 10_000_000
@@ -156,60 +153,6 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
-class Watchdog:
-    """Shuts sockets whose time is up. One thread for a process."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[float, int]] = []
-        self._looks_at = math.inf  # when the thread wakes by itself
-        self._armed: dict[int, Any] = {}
-        self._count, self._change = itertools.count(), threading.Condition()
-        self._thread: threading.Thread | None = None
-
-    def arm(self, seconds: float) -> int:
-        with self._change:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-                self._thread.start()
-            number = next(self._count)
-            self._armed[number] = _calling.__dict__
-            at = time.monotonic() + seconds
-            heapq.heappush(self._due, (at, number))
-            if at < self._looks_at:  # what is due later is seen to when the thread looks next: each waking is a switch of threads
-                self._change.notify()
-            return number
-
-    def disarm(self, number: int) -> bool:
-        """Whether the call ended in time."""
-        with self._change:
-            in_time = self._armed.pop(number, None) is not None
-            while self._due and self._due[0][1] not in self._armed:
-                heapq.heappop(self._due)
-            return in_time
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._due:
-                    self._looks_at = math.inf
-                    self._change.wait()
-                self._looks_at, number = self._due[0]
-                left = self._looks_at - time.monotonic()
-                if left > 0:
-                    self._change.wait(left)
-                    continue
-                heapq.heappop(self._due)
-                calling = self._armed.pop(number, None)
-                if calling is not None:
-                    self._shut(calling.get("socket"))  # before the thread that is called back can begin another call on it
-
-    @staticmethod
-    def _shut(sock: Any) -> None:
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-
 _watchdog = Watchdog()
 
 
@@ -232,7 +175,7 @@ class Line:
         if not all(os.access(file, os.R_OK) for file in self._files):
             raise NotReached("our certificate, its key, or those whom we trust cannot be read from their files")
         _calling.private, _calling.sent, _calling.socket, _calling.ends = self._private, False, None, time.monotonic() + self._seconds
-        number = _watchdog.arm(self._seconds)
+        number = _watchdog.arm(self._seconds, _calling.__dict__)
         try:
             with self._session.send(self._asked(method, url, headers, body), timeout=self._seconds, allow_redirects=False, stream=True) as answer:
                 content = self._content(answer)

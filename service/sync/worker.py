@@ -38,7 +38,6 @@ from service.wiring import Service
 
 CHORES_EVERY = 1.0
 SEEN_EVERY = 20.0
-SEALS = 10  # in a row, of so many rows of the audit trail each
 IDLE = (0.05, 0.5)  # seconds between looks while nothing is due: soon at first, then less often
 UNREACHED = 15 * 1_000_000
 DAY = 86_400 * 1_000_000
@@ -243,7 +242,10 @@ class Worker:
         if work.timers:
             self.service.database.write(lambda tx: follow_timers(tx, now))
         if work.unsealed:
-            self._seal()
+            key = derived(self.service.tenant.secret, "audit")
+            sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
+            if sealed is not None:
+                self.service.log.info("audit_sealed", row=sealed[0], head=sealed[1].hex())
         if work.catching_up:
             self._catching_up.begin()
         if work.pulls:
@@ -254,17 +256,6 @@ class Worker:
         if time.monotonic() >= self._seen_at:
             self._seen_at = time.monotonic() + SEEN_EVERY
             self.service.database.write(lambda tx: maintenance.seen(tx, self.id, now))
-
-    def _seal(self) -> None:
-        key = derived(self.service.tenant.secret, "audit")
-        head: tuple[int, bytes] | None = None
-        for _ in range(SEALS):
-            sealed = self.service.database.write(lambda tx: audit.seal(tx, key))
-            if sealed is None:
-                break
-            head = sealed
-        if head is not None:
-            self.service.log.info("audit_sealed", row=head[0], head=head[1].hex())
 
     def _sweep(self, tx: Connection, now: int) -> int:
         maintenance.sweep(tx, now, self.service.settings.page_seconds)
