@@ -98,7 +98,7 @@ def databases(kinds: tuple[str, ...]) -> Iterator[dict[str, list[str]]]:
 @contextmanager
 def deployed(name: str, url: str) -> Iterator[Deployment]:
     """A service on a database, its token checked, with full durability as it comes."""
-    settings = Settings(database_url=url, secret=SECRET, log_level="ERROR")  # type: ignore[arg-type]
+    settings = Settings(database_url=url, secret=SECRET, log_level="ERROR")
     service = wire(settings)
     now = micros(service.tenant.now())
     caller = Client("bench", "The benchmarks", 3, parse("system/*.cruds pathway/operate"), role="clinic")

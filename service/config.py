@@ -1,87 +1,121 @@
 """Every setting, in one place: PATHWAY_FHIR_ and the name in capitals. A wrong one is refused at start, by its name."""
 
+import json
 import os
 import secrets
+from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from marshmallow import Schema, ValidationError, validates_schema
+from marshmallow.fields import Boolean, Field, Float, Integer, String
+from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from mappings.rules import Thresholds
 
+T = TypeVar("T")
 PREFIX = "PATHWAY_FHIR_"
+AuditReads = Literal["buffered", "sync"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LogFormat = Literal["json", "text"]
+Figures = dict[str, float | int | list[float]]
 
 
-class Settings(BaseSettings):
-    """The settings of one deployment. `docs/operating.md` is checked against these descriptions."""
+class _File(Field[Path]):
+    """The path of a file."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Path:
+        return Path(value)
 
-    database_url: str = Field("sqlite:///var/pathway.db", description="Where the data is: sqlite:///PATH or postgresql://USER@HOST/NAME.")
-    public_url: AnyHttpUrl = Field(
-        AnyHttpUrl("http://127.0.0.1:8000"), description="The URL that callers reach us by; links and token audiences are made of it."
-    )
-    secret: SecretStr | None = Field(
-        None, description="The secret from which all keys are derived, at least 32 characters. Resource ids follow from it: keep it."
-    )
-    secret_file: Path = Field(Path("var/secret"), description="Where the secret is read from when it is not set, and made at first start. Keep a copy outside.")
-    host: str = Field("127.0.0.1", description="The address that the service listens on.")
-    port: int = Field(8000, ge=1, le=65535, description="The port that the service listens on.")
-    web_workers: int = Field(2, ge=1, le=64, description="Web processes.")
-    web_threads: int = Field(4, ge=1, le=64, description="Threads of each web process.")
-    body_limit: int = Field(2_000_000, ge=1000, description="The most bytes that a request's body may have.")
-    rate_limit: int = Field(0, ge=0, description="Requests a second that one client may make of one process; 0 for no limit.")
-    token_seconds: int = Field(300, ge=30, le=3600, description="How long an access token is good.")
-    page_size: int = Field(50, ge=1, le=1000, description="Entries of a page when a caller asks for no number.")
-    page_limit: int = Field(500, ge=1, le=1000, description="The most entries of a page.")
-    page_seconds: int = Field(3600, ge=60, description="How long a page's link leads to the same state of the data.")
-    audit_reads: Literal["buffered", "sync"] = Field("buffered", description="buffered: reads are audited within 100 ms; sync: before they are answered.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
-    log_format: Literal["json", "text"] = Field("json", description="Logs as JSON lines, or as text for a terminal.")
-    outbound_private: bool = Field(False, description="Whether EHRs may be at private or loopback addresses (demos and tests).")
-    worker_threads: int = Field(4, ge=1, le=64, description="Streams that one worker sends at the same time.")
-    send_seconds: float = Field(20, gt=0, le=300, description="The total time that one call to an EHR may take.")
-    lease_seconds: float = Field(4, gt=0, le=600, description="How long a worker may hold a stream without a sign of life.")
-    delivery_days: int = Field(90, ge=1, description="For how many days a delivery that has ended is kept, with what was said in its attempts.")
-    metrics: bool = Field(True, description="Whether /metrics is served.")
-    alarm_url: AnyHttpUrl | None = Field(None, description="An https URL that is told, once each, what is parked, stuck or failing at which EHR.")
-    alarm_secret: SecretStr | None = Field(None, description="What alarms are signed with, at least 32 characters.")
-    alarm_stuck_seconds: int = Field(900, ge=1, description="After how long a delivery that still waits is stuck.")
-    alarm_repeat_seconds: int = Field(86_400, ge=0, description="After how long an alarm that still holds is told again; 0 for never.")
-    thresholds: dict[str, float | int | list[float]] = Field(
-        default_factory=dict, description="The clinic's own figures for the clinical rules, as JSON by name."
-    )
 
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "postgresql://")):
-            raise ValueError("should begin with sqlite:/// or postgresql://")
-        return value
+class _Figures(Field[Figures]):
+    """The clinic's figures by name, as JSON in the environment."""
 
-    @field_validator("secret", "alarm_secret")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("should have at least 32 characters")
-        return value
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Figures:
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValidationError("should be JSON") from None
+        if not isinstance(found, dict):
+            raise ValidationError("should be a JSON object")
+        known = asdict(Thresholds())
+        problems = [f"no threshold of this name: {name}" for name in found if name not in known]
+        for name in found.keys() & known.keys():
+            many = isinstance(known[name], tuple)
+            if many != isinstance(found[name], list) or not all(map(_is_number, found[name] if many else [found[name]])):
+                problems.append(f"{name} should be {'a list of numbers' if many else 'a number'}")
+        if problems:
+            raise ValidationError(sorted(problems))
+        return found
 
-    @field_validator("thresholds")
-    @classmethod
-    def _known_thresholds(cls, value: dict[str, float | int | list[float]]) -> dict[str, float | int | list[float]]:
-        unknown = set(value) - set(Thresholds.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"no thresholds of this name: {', '.join(sorted(unknown))}")
-        return value
 
-    @model_validator(mode="after")
-    def _alarms_are_signed_and_encrypted(self) -> "Settings":
-        if self.alarm_url is not None and self.alarm_secret is None:
-            raise ValueError(f"{PREFIX}ALARM_SECRET: is needed with {PREFIX}ALARM_URL")
-        if self.alarm_url is not None and self.alarm_url.scheme != "https" and not self.outbound_private:
-            raise ValueError(f"{PREFIX}ALARM_URL: should begin with https://")
-        return self
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and -inf < given < inf
+
+
+def _setting(default: T, kind: Field[Any], says: str, *, secret: bool = False) -> T:
+    """A setting: what it is where nothing is said, how it is read, and what docs/operating.md says of it."""
+    kind.allow_none = default is None
+    made: T = field(default_factory=lambda: default, metadata={"kind": kind, "says": says}, repr=not secret)
+    return made
+
+
+def _whole(default: int, least: int, most: int | None, says: str) -> int:
+    return _setting(default, Integer(validate=Range(least, most)), says)
+
+
+def _seconds(default: float, most: float, says: str) -> float:
+    return _setting(default, Float(validate=Range(0, most, min_inclusive=False)), says)
+
+
+def _one_of(default: T, kind: Any, says: str) -> T:
+    return _setting(default, String(validate=OneOf(get_args(kind))), says)
+
+
+def _url(default: T, wanted: str, says: str) -> T:
+    return _setting(default, String(validate=Regexp(r"https?://[^\s/?#]+[^\s#]*\Z", error=f"should be {wanted}")), says)
+
+
+def _secret(says: str) -> str | None:
+    return _setting(None, String(validate=Length(min=32, error="should have at least 32 characters")), says, secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one deployment. `docs/operating.md` is checked against what is said of each."""
+
+    database_url: str = _setting(
+        "sqlite:///var/pathway.db", String(validate=Regexp("sqlite:///|postgresql://", error="should begin with sqlite:/// or postgresql://")),
+        "Where the data is: sqlite:///PATH or postgresql://USER@HOST/NAME.", secret=True,
+    )  # fmt: skip
+    public_url: str = _url("http://127.0.0.1:8000", "an http or https URL", "The URL that callers reach us by; links and token audiences are made of it.")
+    secret: str | None = _secret("The secret from which all keys are derived, at least 32 characters. Resource ids follow from it: keep it.")
+    secret_file: Path = _setting(Path("var/secret"), _File(), "Where the secret is read from when it is not set, and made at first start. Keep a copy outside.")
+    host: str = _setting("127.0.0.1", String(), "The address that the service listens on.")
+    port: int = _whole(8000, 1, 65535, "The port that the service listens on.")
+    web_workers: int = _whole(2, 1, 64, "Web processes.")
+    web_threads: int = _whole(4, 1, 64, "Threads of each web process.")
+    body_limit: int = _whole(2_000_000, 1000, None, "The most bytes that a request's body may have.")
+    rate_limit: int = _whole(0, 0, None, "Requests a second that one client may make of one process; 0 for no limit.")
+    token_seconds: int = _whole(300, 30, 3600, "How long an access token is good.")
+    page_size: int = _whole(50, 1, 1000, "Entries of a page when a caller asks for no number.")
+    page_limit: int = _whole(500, 1, 1000, "The most entries of a page.")
+    page_seconds: int = _whole(3600, 60, None, "How long a page's link leads to the same state of the data.")
+    audit_reads: AuditReads = _one_of("buffered", AuditReads, "buffered: reads are audited within 100 ms; sync: before they are answered.")
+    log_level: LogLevel = _one_of("INFO", LogLevel, "How much is logged.")
+    log_format: LogFormat = _one_of("json", LogFormat, "Logs as JSON lines, or as text for a terminal.")
+    outbound_private: bool = _setting(False, Boolean(), "Whether EHRs may be at private or loopback addresses (demos and tests).")
+    worker_threads: int = _whole(4, 1, 64, "Streams that one worker sends at the same time.")
+    send_seconds: float = _seconds(20, 300, "The total time that one call to an EHR may take.")
+    lease_seconds: float = _seconds(4, 600, "How long a worker may hold a stream without a sign of life.")
+    delivery_days: int = _whole(90, 1, None, "For how many days a delivery that has ended is kept, with what was said in its attempts.")
+    metrics: bool = _setting(True, Boolean(), "Whether /metrics is served.")
+    alarm_url: str | None = _url(None, "an https URL", "An https URL that is told, once each, what is parked, stuck or failing at which EHR.")
+    alarm_secret: str | None = _secret("What alarms are signed with, at least 32 characters.")
+    alarm_stuck_seconds: int = _whole(900, 1, None, "After how long a delivery that still waits is stuck.")
+    alarm_repeat_seconds: int = _whole(86_400, 0, None, "After how long an alarm that still holds is told again; 0 for never.")
+    thresholds: Figures = _setting({}, _Figures(), "The clinic's own figures for the clinical rules, as JSON by name.")
 
     def rule_thresholds(self) -> Thresholds:
         return Thresholds(**{name: tuple(v) if isinstance(v, list) else v for name, v in self.thresholds.items()})  # type: ignore[arg-type]
@@ -89,7 +123,20 @@ class Settings(BaseSettings):
     @property
     def base(self) -> str:
         """The public URL without a slash at its end."""
-        return str(self.public_url).rstrip("/")
+        return self.public_url.rstrip("/")
+
+
+class _Checks(Schema):
+    @validates_schema
+    def _alarms_are_signed_and_encrypted(self, data: dict[str, Any], **_more: Any) -> None:
+        url = data.get("alarm_url")
+        if url is not None and data.get("alarm_secret") is None:
+            raise ValidationError(f"is needed with {PREFIX}ALARM_URL", "alarm_secret")
+        if url is not None and not url.startswith("https://") and not data.get("outbound_private"):
+            raise ValidationError("should begin with https://", "alarm_url")
+
+
+_READ = _Checks.from_dict({one.name: one.metadata["kind"] for one in fields(Settings)}, name="Settings")()
 
 
 class WrongSetting(Exception):
@@ -98,19 +145,19 @@ class WrongSetting(Exception):
 
 def load(**given: object) -> Settings:
     """The settings of the environment. Raises WrongSetting with the name of each that cannot be used."""
+    named = ((one.name, f"{PREFIX}{one.name.upper()}") for one in fields(Settings))
+    found = {name: os.environ[variable] for name, variable in named if variable in os.environ}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**_READ.load({**found, **given}))
     except ValidationError as error:
-        lines = [": ".join([*(f"{PREFIX}{str(name).upper()}" for name in e["loc"][:1]), e["msg"].removeprefix("Value error, ")]) for e in error.errors()]
+        lines = [f"{PREFIX}{name.upper()}: {problem}" for name, said in error.messages_dict.items() for problem in said]
         raise WrongSetting("\n".join(lines)) from None
-    except ValueError as error:  # what should be JSON and is not
-        raise WrongSetting(str(error)) from None
 
 
 def secret_of(settings: Settings) -> bytes:
     """The deployment's secret: as set, or from its file, which is made the first time with the rights of its owner alone."""
     if settings.secret is not None:
-        return settings.secret.get_secret_value().encode()
+        return settings.secret.encode()
     path = settings.secret_file
     try:
         found = path.read_bytes().strip()
@@ -133,8 +180,8 @@ def secret_of(settings: Settings) -> bytes:
 def settings_table() -> str:
     """Every setting as a row of a table, as docs/operating.md has it."""
     lines = ["| setting | default | what it is |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = "" if default in (None, {}) else f"`{str(default).lower() if isinstance(default, bool) else str(default).rstrip('/')}`"
-        lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    for one in fields(Settings):
+        default = getattr(Settings(), one.name)
+        shown = "" if default in (None, {}) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        lines.append(f"| `{PREFIX}{one.name.upper()}` | {shown} | {one.metadata['says']} |")
     return "\n".join(lines)

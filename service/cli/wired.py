@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from service import logs
 from service.config import load
@@ -11,7 +12,7 @@ from service.wiring import Service, wire
 
 @contextmanager
 def wired() -> Iterator[Service]:
-    settings = load().model_copy(update={"log_level": "ERROR"})
+    settings = replace(load(), log_level="ERROR")
     logs.set_up(settings)
     service = wire(settings)
     try:

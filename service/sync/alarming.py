@@ -78,9 +78,9 @@ def _called(settings: Settings, one: Alarm, now: int) -> str:
     line = Line(private=settings.outbound_private, seconds=SECONDS)
     body = said(one, now)
     assert settings.alarm_url is not None and settings.alarm_secret is not None
-    headers = {"Content-Type": "application/json", "Accept": "*/*", **signed(settings.alarm_secret.get_secret_value(), body, now)}
+    headers = {"Content-Type": "application/json", "Accept": "*/*", **signed(settings.alarm_secret, body, now)}
     try:
-        status = line.call("POST", str(settings.alarm_url), headers, body).status
+        status = line.call("POST", settings.alarm_url, headers, body).status
     except (NotReached, Interrupted) as error:
         return str(error)
     finally:

@@ -11,7 +11,7 @@ import structlog
 
 from service.app import create_app
 from service.cli import main
-from service.config import Settings
+from service.config import Settings, load
 from service.wiring import wire
 from tests.conftest import SECRET, Http, examples
 
@@ -34,7 +34,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     url = f"sqlite:///{tmp_path}/pathway.db"
     for name, value in (("DATABASE_URL", url), ("SECRET", SECRET), ("OUTBOUND_PRIVATE", "true"), ("LOG_LEVEL", "ERROR")):
         monkeypatch.setenv(f"PATHWAY_FHIR_{name}", value)
-    return Settings()
+    return load()
 
 
 @pytest.fixture(autouse=True)

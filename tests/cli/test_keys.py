@@ -48,7 +48,7 @@ def test_what_signs_is_neither_shown_nor_kept_as_it_is(run: Run, tmp_path: Path)
 
 
 def test_what_was_done_with_keys_is_in_the_audit_trail(run: Run) -> None:
-    from service.config import Settings
+    from service.config import load
     from service.store.sql import run as sql
     from service.wiring import wire
 
@@ -56,7 +56,7 @@ def test_what_was_done_with_keys_is_in_the_audit_trail(run: Run) -> None:
     run("ehr", "keys", "rotate", "--overlap", "0")
     (first,) = [row["kid"] for row in run("ehr", "keys", "list").rows if row["state"] == "published"]
     run("ehr", "keys", "retire", first)
-    service = wire(Settings())
+    service = wire(load())
     with service.database.glance() as connection:
         found = [row[0] for row in sql(connection, "SELECT action FROM audit ORDER BY num")]
     service.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from service.config import settings_table
+from service.config import load, settings_table
 from tests.cli.conftest import Said
 
 ROOT = Path(__file__).parent.parent.parent
@@ -149,8 +149,13 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
         ("PORT", "70000", "PATHWAY_FHIR_PORT: "),
         ("SECRET", "short", "PATHWAY_FHIR_SECRET: should have at least 32"),
         ("LOG_LEVEL", "loud", "PATHWAY_FHIR_LOG_LEVEL: "),
-        ("THRESHOLDS", '{"bp_waning_sys": 150}', "PATHWAY_FHIR_THRESHOLDS: no thresholds of this name: bp_waning_sys"),
-        ("THRESHOLDS", "{", "thresholds"),
+        ("THRESHOLDS", '{"bp_waning_sys": 150}', "PATHWAY_FHIR_THRESHOLDS: no threshold of this name: bp_waning_sys"),
+        ("THRESHOLDS", '{"bp_warning_sys": NaN}', "PATHWAY_FHIR_THRESHOLDS: bp_warning_sys should be a number"),
+        ("THRESHOLDS", '{"esketamine_nasal_mg": 28}', "PATHWAY_FHIR_THRESHOLDS: esketamine_nasal_mg should be a list of numbers"),
+        ("ALARM_URL", "file:///etc/passwd", "PATHWAY_FHIR_ALARM_URL: should be an https URL"),
+        ("METRICS", "perhaps", "PATHWAY_FHIR_METRICS: "),
+        ("SEND_SECONDS", "nan", "PATHWAY_FHIR_SEND_SECONDS: "),
+        ("THRESHOLDS", "{", "PATHWAY_FHIR_THRESHOLDS: should be JSON"),
         ("PUBLIC_URL", "fhir.example.org", "PATHWAY_FHIR_PUBLIC_URL: "),
     ],
 )
@@ -166,6 +171,11 @@ def test_two_settings_that_cannot_be_used_are_named_at_once(run: Callable[..., S
     monkeypatch.setenv("PATHWAY_FHIR_WEB_THREADS", "0")
     refused = run("client", "list")
     assert "PATHWAY_FHIR_PORT" in refused.err and "PATHWAY_FHIR_WEB_THREADS" in refused.err
+
+
+def test_what_the_settings_say_never_shows_a_secret() -> None:
+    shown = repr(load(secret="s" * 40, database_url="postgresql://pathway:hunter2@db/pathway", alarm_secret="a" * 40))
+    assert "s" * 40 not in shown and "hunter2" not in shown and "a" * 40 not in shown
 
 
 def test_a_busy_port_is_named(run: Callable[..., Said], tmp_path: Path) -> None:

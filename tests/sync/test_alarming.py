@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.config import Settings, WrongSetting, load
+from service.config import WrongSetting, load
 from service.store import targets
 from service.store.alarms import WELL_FOR
 from service.sync.alarming import Alarming, look
@@ -69,7 +69,7 @@ def listener() -> Iterator[Listener]:
 def told(service: Service, listener: Listener) -> Service:
     """The service, with somebody to tell."""
     more = {"alarm_url": listener.url, "alarm_secret": SECRET, "alarm_repeat_seconds": 7200}
-    return replace(service, settings=Settings(**{**service.settings.model_dump(), **more}))
+    return replace(service, settings=replace(service.settings, **more))
 
 
 @pytest.fixture

@@ -273,7 +273,7 @@ def test_a_token_endpoint_that_drips_ends_at_the_deadline(service: Service, add:
 
     key()
     found = add(discovers=False)
-    quick = replace(service, settings=settings.model_copy(update={"send_seconds": 0.5}))
+    quick = replace(service, settings=replace(settings, send_seconds=0.5))
     with scripted(lambda connection, _: threading.Event().wait(2)) as ehr:
         slow = replace(found, settings={**found.settings, "auth": {**found.settings["auth"], "token_url": f"http://127.0.0.1:{ehr.port}/token"}})
         with pytest.raises(NotLetIn, match=r"does not answer: no answer within 0\.5 s") as error:

@@ -4,7 +4,7 @@ import io
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -48,7 +48,7 @@ class Planted:
 def log(settings: Settings) -> Iterator[io.StringIO]:
     """What the service logs at any level."""
     before, written = structlog.get_config(), io.StringIO()
-    logs.set_up(settings.model_copy(update={"log_level": "DEBUG", "log_format": "text"}))
+    logs.set_up(replace(settings, log_level="DEBUG", log_format="text"))
     structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=written))
     yield written
     structlog.configure(**before)

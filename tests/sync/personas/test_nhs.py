@@ -1,5 +1,6 @@
 """An EHR behind the NHS API platform: ETags mirrored to the letter, requests known again by their id, and headers of its own (N1 to N6)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -21,7 +22,7 @@ HEADERS = [("X-Request-ID", "{request_id}"), ("X-Correlation-ID", "{correlation_
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """One call to an EHR may take two seconds."""
-    return settings.model_copy(update={"send_seconds": 2.0})
+    return replace(settings, send_seconds=2.0)
 
 
 @pytest.fixture
