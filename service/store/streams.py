@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, update
 
 from service.store.outbox import IN_STATE, OF_TARGET, PARKED, REPLACED, SENDING, SUPERSEDED, WAITING
 from service.store.sql import chunks, insert_many, listed, marks, padded, run
-from service.store.tables import FOREVER, attempt, stream, target
+from service.store.tables import FOREVER, attempt, stream
 
 
 @dataclass(frozen=True)
@@ -54,46 +54,46 @@ class LeaseLost(Exception):
     """Somebody else has the stream now: what was learnt is not written, and will be found out again."""
 
 
+# A target's streams that are due, the one first that has been for longest, each with how many of the target's are under way.
+_READY = (
+    "SELECT num, key, epoch, lease_until, (SELECT COUNT(*) FROM stream WHERE target = : AND lease_until > :) FROM stream "
+    "WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :"
+)
+_OPEN = "removed_at IS NULL AND NOT paused AND snoozed_until <= :"  # a target that may be sent to
+
+
 def lease(tx: Connection, worker: str, now: int, until: int, limit: int, *, lingers: int = 0) -> list[Lease]:
     """Up to `limit` streams that are due, of targets that are neither paused, snoozed nor busy, oldest first.
 
     `lingers` is how long (microseconds) a call may still act at the EHR after the lease under which it began.
     """
-    free = _free(tx, now)
+    one_worker, by_oneself = ("", "") if tx.dialect.name == "sqlite" else (" FOR NO KEY UPDATE SKIP LOCKED", " FOR UPDATE SKIP LOCKED")
     found: list[Lease] = []
-    for name, room in free.items():
-        wanted = min(room, limit - len(found))
-        if wanted <= 0:
-            continue
-        lock = "" if tx.dialect.name == "sqlite" else " FOR UPDATE SKIP LOCKED"
-        sql = f"SELECT num, lease_until FROM stream WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :{lock}"
-        for num, lapsed in run(tx, sql, (name, now, now, wanted)):
+    # One worker at a time counts for a target; the others pass by.
+    for name, most in run(tx, f"SELECT id, max_in_flight FROM target WHERE {_OPEN} ORDER BY id{one_worker}", (now,)):
+        if len(found) == limit:
+            break
+        ready = run(tx, _READY + by_oneself, (name, now, name, now, now, limit - len(found)))
+        for taken, (num, key, epoch, lapsed, busy) in enumerate(ready):
+            if busy + taken >= most:
+                break
             if lapsed:
                 run(tx, "UPDATE delivery SET next_at = : WHERE stream = : AND state = :", (lapsed + lingers, num, SENDING))
-            taken = "UPDATE stream SET lease_until = :, worker = :, epoch = epoch + 1 WHERE num = : RETURNING key, epoch"
-            key, epoch = run(tx, taken, (until, worker, num))[0]
-            found.append(Lease(num, name, key, epoch))
+            found.append(Lease(num, name, key, epoch + 1))
+    if found:
+        nums = padded([one.stream for one in found])
+        run(tx, f"UPDATE stream SET lease_until = :, worker = :, epoch = epoch + 1 WHERE num IN ({marks(nums)})", (until, worker, *nums))
     return found
-
-
-def _free(tx: Connection, now: int) -> dict[str, int]:
-    """How many more streams each target may have under way. One worker at a time counts for a target; the others pass by."""
-    t, s = target.c, stream.c
-    query = select(t.id, t.max_in_flight).where(t.removed_at.is_(None), ~t.paused, t.snoozed_until <= now).order_by(t.id)
-    if tx.dialect.name != "sqlite":
-        query = query.with_for_update(skip_locked=True, key_share=True)
-    rows = tx.execute(query).all()
-    busy = {row[0]: row[1] for row in tx.execute(select(s.target, func.count()).where(s.lease_until > now).group_by(s.target))}
-    return {row.id: row.max_in_flight - busy.get(row.id, 0) for row in rows if row.max_in_flight > busy.get(row.id, 0)}
 
 
 def renew(tx: Connection, leases: Iterable[Lease], until: int) -> set[int]:
     """Keeps leases that are under way; one that was lost or given back meanwhile is left alone. Returns the streams of those that are kept."""
-    kept: set[int] = set()
-    for one in sorted(leases, key=lambda lease: lease.stream):
-        mine = stream.c.num == one.stream, stream.c.epoch == one.epoch, stream.c.lease_until > 0
-        kept |= set(tx.execute(update(stream).where(*mine).values(lease_until=until).returning(stream.c.num)).scalars())
-    return kept
+    mine = sorted((one.stream, one.epoch) for one in leases)
+    if not mine:
+        return set()
+    rows, parameters = listed(tx, {"num": int, "epoch": int}, mine)
+    sql = f"UPDATE stream SET lease_until = : FROM {rows} AS mine WHERE stream.num = mine.num AND stream.epoch = mine.epoch AND stream.lease_until > 0"
+    return {row[0] for row in run(tx, f"{sql} RETURNING stream.num", (until, *parameters))}
 
 
 def give_back(tx: Connection, worker: str, now: int) -> None:
@@ -220,9 +220,5 @@ def waiting(connection: Connection, target_id: str, key: int | None = None) -> l
 
 def any_due(connection: Connection, now: int) -> bool:
     """Whether a stream is due at all, by a look that takes no lock."""
-    s, t = stream.c, target.c
-    query = (
-        select(s.num).join(target, t.id == s.target)
-        .where(s.ready_at <= now, s.lease_until <= now, ~t.paused, t.snoozed_until <= now, t.removed_at.is_(None)).limit(1)
-    )  # fmt: skip
-    return connection.execute(query).first() is not None
+    first = "SELECT s.num FROM stream s WHERE s.target = target.id AND s.ready_at <= : AND s.lease_until <= : ORDER BY s.ready_at LIMIT 1"
+    return bool(run(connection, f"SELECT 1 FROM target WHERE {_OPEN} AND ({first}) IS NOT NULL LIMIT 1", (now, now, now)))

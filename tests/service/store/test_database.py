@@ -1,0 +1,84 @@
+"""A database that is busy, away or back again: what could be done is done, what could not leaves nothing behind."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from service.store.database import Database, sqlite_driver
+from service.store.sql import run
+from tests.service.tables import dicts
+
+
+def add(tx: Connection) -> None:
+    run(tx, "INSERT INTO worker (id, started_at, seen_at) VALUES ('a', 0, 0)")
+
+
+@contextmanager
+def held(database: Database) -> Iterator[None]:
+    """Another program writes to the file, and stands in no queue of ours."""
+    other = sqlite_driver().connect(database.url.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+def impatient(database: Database) -> None:
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 20")
+
+
+def test_a_write_to_a_file_that_another_program_has_locked_is_made_when_it_lets_go(database: Database) -> None:
+    if not database.sqlite:
+        pytest.skip("PostgreSQL is nobody's alone")
+    impatient(database)
+    with ExitStack() as stack:
+        stack.enter_context(held(database))
+        threading.Timer(0.1, stack.pop_all().close).start()
+        database.write(add)
+    assert len(dicts(database, "worker")) == 1
+
+
+def test_a_file_that_stays_locked_is_said_to_be(database: Database) -> None:
+    if not database.sqlite:
+        pytest.skip("PostgreSQL is nobody's alone")
+    impatient(database)
+    with held(database), pytest.raises((OperationalError, sqlite_driver().OperationalError), match="locked"):
+        database.write(add)
+    database.write(add)
+    assert len(dicts(database, "worker")) == 1
+
+
+def test_what_fails_in_a_write_leaves_nothing_and_the_next_write_is_made(database: Database) -> None:
+    def fails(tx: Connection) -> None:
+        add(tx)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        database.write(fails)
+    assert not dicts(database, "worker")
+    database.write(add)
+    assert len(dicts(database, "worker")) == 1
+
+
+def test_when_the_server_has_closed_every_connection_one_caller_is_told_and_the_next_is_answered(database: Database) -> None:
+    if database.sqlite:
+        pytest.skip("SQLite has no server")
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(database.reading())
+    with psycopg.connect(database.url.render_as_string(hide_password=False), autocommit=True) as other:
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert len(other.execute(ours).fetchall()) >= 4
+    with pytest.raises(OperationalError):
+        database.write(add)
+    database.write(add)
+    with database.reading() as connection:
+        assert run(connection, "SELECT COUNT(*) FROM worker") == [(1,)]
