@@ -54,16 +54,18 @@ class LeaseLost(Exception):
     """Somebody else has the stream now: what was learnt is not written, and will be found out again."""
 
 
-# A target's streams that are due, the one first that has been for longest, each with how many of the target's are under way.
+# A target's streams that are due, the one first that has been for longest, each with how many of the target's are under way. Patients wait for
+# places that nobody has sent yet, for as long as the first that does takes: what refers to one that is not there is sent once more when it is.
 _READY = (
     "SELECT num, key, epoch, lease_until, (SELECT COUNT(*) FROM stream WHERE target = : AND lease_until > :) FROM stream "
-    "WHERE target = : AND ready_at <= : AND lease_until <= : ORDER BY ready_at, num LIMIT :"
+    "WHERE target = : AND ready_at <= : AND lease_until <= : AND (key < 0 OR NOT EXISTS (SELECT 1 FROM stream p WHERE p.target = : AND p.key < 0 "
+    "AND p.ready_at <= : AND (p.epoch = 0 OR (p.epoch = 1 AND p.lease_until > :)))) ORDER BY ready_at, num LIMIT :"
 )
 _OPEN = "removed_at IS NULL AND NOT paused AND snoozed_until <= :"  # a target that may be sent to
 
 
 def lease(tx: Connection, worker: str, now: int, until: int, limit: int, *, lingers: int = 0) -> list[Lease]:
-    """Up to `limit` streams that are due, of targets that are neither paused, snoozed nor busy, oldest first.
+    """Up to `limit` streams that are due, of targets that are neither paused, snoozed nor busy, oldest first; new places before patients.
 
     `lingers` is how long (microseconds) a call may still act at the EHR after the lease under which it began.
     """
@@ -73,7 +75,7 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int, *, ling
     for name, most in run(tx, f"SELECT id, max_in_flight FROM target WHERE {_OPEN} ORDER BY id{one_worker}", (now,)):
         if len(found) == limit:
             break
-        ready = run(tx, _READY + by_oneself, (name, now, name, now, now, limit - len(found)))
+        ready = run(tx, _READY + by_oneself, (name, now, name, now, now, name, now, now, limit - len(found)))
         for taken, (num, key, epoch, lapsed, busy) in enumerate(ready):
             if busy + taken >= most:
                 break

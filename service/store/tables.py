@@ -279,6 +279,7 @@ stream = Table(
     Unique("target", "key"),
     Index("stream_ready", "target", "ready_at"),
     Index("stream_leased", "target", "lease_until"),
+    Index("stream_of_place", "target", "ready_at", sqlite_where=text("key < 0"), postgresql_where=text("key < 0")),
 )
 
 delivery = Table(

@@ -102,14 +102,19 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
 
 
 def _read(stream: Stream) -> Batch | None:
-    """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
+    """The next batch, with the EHR as it is now; None where nothing is due, nothing may be sent to it any more, or something goes first."""
     with stream.service.database.reading() as connection:
         target = targets.get(connection, stream.target.id)
         level = targets.told_at(connection, target, stream.patient, stream.now) if target is not None else None
         if target is None or level is None:
             return None
         stream.target = target
-        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
+        batch = batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
+    first = batches.goes_first(batch, stream.able) if batch is not None else {}
+    if not first:
+        return batch
+    stream.service.database.write(lambda tx: batches.owe_first(tx, target, first, level, stream.now))
+    return None
 
 
 def _send(stream: Stream, batch: Batch) -> None:

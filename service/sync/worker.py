@@ -102,7 +102,7 @@ class Worker:
                     continue
                 if leased or self._active:
                     idle = IDLE[0]
-                elif until_idle and not more:
+                elif until_idle and not more and leased is None:
                     break
                 self._rest(IDLE[0] if self._active else idle)
                 idle = idle if self._active else min(IDLE[1], idle * 1.5)
@@ -127,14 +127,15 @@ class Worker:
 
     # --- streams
 
-    def _take(self, pool: ThreadPoolExecutor) -> int:
+    def _take(self, pool: ThreadPoolExecutor) -> int | None:
+        """How many streams it took; None where none is due. One that is due may be another's turn: an EHR takes only so many, and places first."""
         free = self._threads - len(self._active)
         if free <= 0:
             return 0
         now = self._now()
         with self.service.database.glance() as connection:
             if not streams.any_due(connection, now):
-                return 0
+                return None
         until = time.monotonic() + self._lease_seconds  # before it is leased, so that it never lasts longer here than there
         leases = self.service.database.write(lambda tx: streams.lease(tx, self.id, now, now + self._lease, free, lingers=self._lingers))
         for lease in leases:

@@ -76,6 +76,20 @@ def test_an_ehr_that_wants_only_changes_is_owed_what_they_make_no_sense_without(
     assert len(ehr.of("Patient")) == len(ehr.of("Encounter")) == 2 and set(states(clinic)) <= {"delivered", "superseded", "unsupported"}
 
 
+def test_what_changes_refer_to_is_there_before_them_so_that_nothing_is_sent_twice(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
+    names = [f"p{n}" for n in range(6)]
+    people(clinic, *names)
+    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
+    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    for name in names:
+        put(clinic, "dosing-encounters", dosing(f"visit-{name}", name, participants=[{"practitioner": "dr-shah", "function": "prescriber"}]))
+    work()
+    assert len(ehr.of("Encounter")) == len(ehr.of("Patient")) == 6 and len(ehr.of("Practitioner")) == 1
+    assert [write for write in ehr.writes if not write.startswith("POST")] == [], "each was made once, and nothing had to be put right"
+    assert all("reference" in one["individual"] for visit in ehr.of("Encounter") for one in visit["participant"])
+    assert set(states(clinic)) <= {"delivered", "unsupported"}
+
+
 def test_how_far_it_is_caught_up_with_is_shown(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
     people(clinic, *(f"p{n}" for n in range(STREAMS + 3)))
     connect("late", ehr.base, 1, caught_up=False)

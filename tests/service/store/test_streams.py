@@ -60,6 +60,32 @@ def test_workers_that_lease_at_once_have_no_more_than_the_ehr_takes_and_none_twi
         assert len({one.stream for one in found}) == len(found) == 3
 
 
+def test_patients_wait_for_places_that_nobody_has_sent_yet_and_for_each_only_the_first_time(owing: Database) -> None:
+    owe(owing, -20)
+    owing.write(lambda tx: targets.change(tx, "ehr", max_in_flight=20))
+    [place] = lease(owing, 20)
+    assert place.key == -20 and lease(owing, 20) == [], "it is under way"
+    owing.write(lambda tx: streams.release(tx, place, NOW))
+    again = lease(owing, 20)
+    assert {one.key for one in again} == {-20, *range(1, 9)}, "it was tried"
+    for one in again:
+        owing.write(partial(streams.release, one=one, now=NOW))
+    assert [one.key for one in lease(owing, 1)] == [1], "from now on in the order in which they are due"
+
+
+def test_a_place_whose_first_sender_died_holds_nobody_up(owing: Database) -> None:
+    owe(owing, -20)
+    owing.write(lambda tx: targets.change(tx, "ehr", max_in_flight=20))
+    assert [one.key for one in lease(owing, 20)] == [-20]
+    assert {one.key for one in lease(owing, 20, now=2 * NOW, until=3 * NOW)} == {-20, *range(1, 9)}
+
+
+def test_a_place_that_one_ehr_has_not_got_yet_is_nothing_to_another(owing: Database) -> None:
+    owing.write(lambda tx: targets.add(tx, Target("other", "https://other.test/fhir", "4.0.1", 1, None, None, False, 9, 0, 0), NOW))
+    owing.write(lambda tx: outbox.owe(tx, "other", {-20: outbox.touch(tx, "other", [-20], NOW)[-20]}, NOW))
+    assert {(one.target, one.key) for one in lease(owing, 20)} == {("ehr", 1), ("ehr", 2), ("ehr", 3), ("other", -20)}
+
+
 def test_a_lease_that_was_lost_or_given_back_is_not_renewed_and_writes_nothing(owing: Database) -> None:
     lost, released, _ = lease(owing, 3)
     owing.write(lambda tx: streams.release(tx, released, NOW))
