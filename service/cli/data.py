@@ -1,6 +1,7 @@
 """The data: its schema, its backup, one entity mapped, the audit trail verified."""
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,7 @@ from service.cli.wired import now, wired
 from service.config import load
 from service.store import audit as trail
 from service.store import recovery
-from service.store.database import Database
+from service.store.database import Database, InUse
 from service.tenant import derived
 from service.wire import decode, encode_pretty
 from service.wiring import index_parameters
@@ -29,9 +30,8 @@ def migrate() -> None:
     """Bring the database's schema to this release. Every process does this when it starts; alone, it can be done before."""
     from service.store import migrate as schema
 
-    database = Database(load().database_url)
-    schema.upgrade(database, index_parameters())
-    database.close()
+    with closing(Database(load().database_url)) as database:
+        schema.upgrade(database, index_parameters())
     show.done("The schema is up to date.")
 
 
@@ -41,9 +41,9 @@ def backup(path: Path) -> None:
     """Write a backup to PATH, while the service runs. It is the database's own (SQLite's backup, pg_dump). Keep the secret with it, elsewhere."""
     if path.exists():
         raise show.Failure(f"{path} is there already", show.REFUSED)
-    settings = load()
     try:
-        recovery.backup(Database(settings.database_url), path)
+        with closing(Database(load().database_url)) as database:
+            recovery.backup(database, path)
     except (OSError, subprocess.CalledProcessError) as error:
         path.unlink(missing_ok=True)
         raise show.Failure(f"The backup failed: {error}") from None
@@ -54,20 +54,20 @@ def backup(path: Path) -> None:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Replace what is in the database now.")
 def restore(path: Path, yes: bool) -> None:
-    """Restore a backup from PATH. Stop the service and the workers first.
+    """Restore a backup from PATH. Stop the service and the workers first: while they run it is refused.
 
     What EHRs were sent after the backup is not in it: every copy is looked at before anything is sent again.
     """
-    settings = load()
-    database = Database(settings.database_url)
-    if not yes and recovery.holds_something(database):
-        raise show.Failure("There is data in the database; say --yes to replace it", show.REFUSED)
-    given = recovery.given_out(database)
-    try:
-        recovery.restore(database, path)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise show.Failure(f"The restore failed: {error}") from None
-    database.close()
+    with closing(Database(load().database_url)) as database:
+        if not yes and recovery.holds_something(database):
+            raise show.Failure("There is data in the database; say --yes to replace it", show.REFUSED)
+        given = recovery.given_out(database)
+        try:
+            recovery.restore(database, path)
+        except InUse:
+            raise show.Failure("The service, a worker or another command has the database open: stop it first. Nothing was changed.", show.REFUSED) from None
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise show.Failure(f"The restore failed: {error}") from None
     with wired() as service:
         unsure = service.database.write(lambda tx: recovery.make_unsure(tx, given, now(service)))
     show.done(f"Restored. {unsure} copies at EHRs will be looked at before they are written.", copies=unsure)

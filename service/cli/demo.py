@@ -40,12 +40,18 @@ def demo(directory: Path, port: int, sandbox_port: int, examples: Path, once: bo
     made = Demo(directory.resolve(), port, sandbox_port)
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
-        with _processes(made):
-            arrived = _go_through(made, examples)
+        with _processes(made) as started:
+            try:
+                arrived = _go_through(made, examples, started)
+            except requests.RequestException as error:
+                _all_run(made, started)
+                raise Failure(f"The service does not answer ({type(error).__name__}): see {made.directory / 'service.log'}") from None
             if once:
                 sys.exit(0 if arrived else 1)
             _clients(made)
-            signal.pause()
+            while True:
+                _all_run(made, started)
+                time.sleep(0.5)
     except KeyboardInterrupt:
         console.print("Stopped. Everything that was sent is kept: run it again, and nothing is sent twice.")
 
@@ -67,12 +73,15 @@ def _free(port: int) -> bool:
 # --- processes
 
 
+Started = list[tuple[str, subprocess.Popen[bytes]]]
+
+
 @contextmanager
-def _processes(made: Demo) -> Iterator[None]:
+def _processes(made: Demo) -> Iterator[Started]:
     """The three processes, each with its log; stopped together, the worker first, so that it can settle what it sends."""
     demo_setup.begin(made)
     command = [sys.executable, "-m", "service.cli.run"]
-    started: list[tuple[str, subprocess.Popen[bytes]]] = []
+    started: Started = []
     try:
         for name, args, ready in (
             ("sandbox", ["sandbox", "--port", str(made.sandbox_port), "--directory", str(made.directory / "sandbox")], f"{made.sandbox}/_sandbox/counts"),
@@ -85,7 +94,7 @@ def _processes(made: Demo) -> Iterator[None]:
             started.append((name, process))
             if ready is not None:
                 _wait_for(name, process, ready, made.directory / f"{name}.log")
-        yield
+        yield started
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C would leave behind what is not stopped yet
@@ -94,11 +103,26 @@ def _processes(made: Demo) -> Iterator[None]:
             _stop(process)
 
 
+def _all_run(made: Demo, started: Started) -> None:
+    """Raises Failure where one of the processes has ended by itself: without it the rest only seems to work."""
+    for name, process in started:
+        if process.poll() is not None:
+            raise Failure(f"The {name} has ended ({_how(process.returncode)}). The end of its log:\n{_tail(made.directory / f'{name}.log')}")
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
+
+
 def _wait_for(name: str, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise Failure(f"The {name} did not start. It said:\n{log.read_text(errors='replace')[-2000:]}")
+            raise Failure(f"The {name} did not start. It said:\n{_tail(log)}")
         try:
             if requests.get(url, timeout=2).status_code == 200:
                 return
@@ -120,11 +144,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 # --- an example pathway, from JSON to EHR
 
 
-def _go_through(made: Demo, examples: Path) -> bool:
+def _go_through(made: Demo, examples: Path, started: Started) -> bool:
     console.print(f"[bold]pathway-fhir[/bold] is at {made.base}, the sandbox EHR at {made.sandbox}.\n")
     demo_setup.prepare(made)
     new = _push(made, examples)
-    _wait_until_delivered(made)
+    _wait_until_delivered(made, started)
     return _table(made, examples, new)
 
 
@@ -145,7 +169,7 @@ def _push(made: Demo, examples: Path) -> int:
     return changed
 
 
-def _wait_until_delivered(made: Demo) -> None:
+def _wait_until_delivered(made: Demo, started: Started) -> None:
     session = made.session("engineer")
     until = time.monotonic() + DELIVER_SECONDS
     with Progress(TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), console=console) as progress:
@@ -159,6 +183,7 @@ def _wait_until_delivered(made: Demo) -> None:
             progress.update(task, total=over + left, completed=over)
             if not left:
                 return
+            _all_run(made, started)
             time.sleep(0.2)
     raise Failure(f"Not everything was delivered within {DELIVER_SECONDS} s: see `pathway-fhir deliveries list`")
 

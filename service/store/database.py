@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,8 @@ from service.store.sql import run
 T = TypeVar("T")
 RETRIED = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 ATTEMPTS = 8
+NAME = "pathway-fhir"  # of our connections, on PostgreSQL
+LEAVING = 2.0  # seconds that the connections of a process that has ended may still be there
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 CHECKPOINT = 4000  # pages of 4 kB: a publish changes some 370, many of them again and again (measured: 10 % more of them than at 1000)
 CORRUPTS_WAL = "several processes that write and checkpoint a WAL can corrupt it or lose commits before SQLite 3.51.3"
@@ -33,6 +35,10 @@ CORRUPTS_WAL = "several processes that write and checkpoint a WAL can corrupt it
 
 class Outrun(Exception):
     """What a transaction had read is not so any more: it is run again from the start."""
+
+
+class InUse(Exception):
+    """Another process of ours has the database open."""
 
 
 def sqlite_driver() -> ModuleType:
@@ -84,6 +90,7 @@ class Database:
         self._glancing = WeakSet[_Kept]()
         self._errors = (SQLAlchemyError, (sqlite_driver() if self.sqlite else _postgres_driver()).Error)
         self._queue = WriteQueue(Path(f"{self.url.database}.lock")) if self.sqlite else None
+        self._opened = dict[int, IO[bytes]]()
 
     @property
     def engine(self) -> Engine:
@@ -100,12 +107,12 @@ class Database:
         }  # fmt: skip
         if not self.sqlite:
             url = self.url.set(drivername="postgresql+psycopg")
-            made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": "pathway-fhir"}, **common)
+            made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": NAME}, **common)
             event.listen(made, "connect", _set_up_postgres)
             return made
         driver = sqlite_driver()
         assert self.url.database, "a database in memory cannot be shared between processes"
-        Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._opened[os.getpid()] = self._presence(fcntl.LOCK_SH)
         made = create_engine(self.url.set(drivername="sqlite+pysqlite"), module=driver, connect_args={"check_same_thread": False, "timeout": 10}, **common)
         event.listen(made, "connect", self._set_up_sqlite)
         return made
@@ -159,6 +166,42 @@ class Database:
         with self.engine.connect() as connection, _transaction(connection, begin, "COMMIT"):
             return work(connection)
 
+    def _presence(self, lock: int) -> IO[bytes]:
+        """The file by which processes that have a SQLite database open know of each other, locked. Raises OSError where it cannot be."""
+        path = Path(f"{self.url.database}.open")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("ab"))
+            fcntl.flock(file, lock)
+            stack.pop_all()
+        return file
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other process of ours has the database open, nor on SQLite opens it. Ours is closed first. Raises InUse."""
+        self.close()
+        if not self.sqlite:
+            self._none_connected()
+            yield
+            return
+        try:
+            file = self._presence(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse from None
+        with file:
+            yield
+
+    def _none_connected(self) -> None:
+        """Raises InUse where a process of ours is connected to PostgreSQL. One that has just ended is waited for."""
+        others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = : AND pid <> pg_backend_pid()"
+        until = time.monotonic() + LEAVING
+        with self.engine.connect() as connection:
+            while run(connection, others, (NAME,))[0][0]:
+                if time.monotonic() > until:
+                    raise InUse
+                time.sleep(0.1)
+        self.close()
+
     def close(self) -> None:
         for kept in list(self._glancing):
             if kept.process == os.getpid():
@@ -168,6 +211,9 @@ class Database:
             engine.dispose()
         if self._queue is not None:
             self._queue.close()
+        opened = self._opened.pop(os.getpid(), None)
+        if opened is not None:
+            opened.close()
 
 
 @contextmanager

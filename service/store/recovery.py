@@ -35,14 +35,20 @@ def backup(database: Database, path: Path) -> None:
 
 
 def restore(database: Database, path: Path) -> None:
-    """Replaces everything in the database by a backup. Raises ValueError for a file that is none."""
+    """Replaces everything in the database by a backup. Raises ValueError for a file that is none, and InUse while somebody has the database open."""
     if not database.sqlite:
-        _postgres("pg_restore", database, ["--clean", "--if-exists", "--no-owner", "--single-transaction", str(path)])
+        with database.alone():
+            _postgres("pg_restore", database, ["--clean", "--if-exists", "--no-owner", "--single-transaction", str(path)])
         return
-    if path.read_bytes()[:16] != b"SQLite format 3\0":
-        raise ValueError(f"{path} is no backup of a SQLite database")
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise ValueError(f"{path} is no backup of a SQLite database")
+    with database.alone():
+        _restore_file(database, path)
+
+
+def _restore_file(database: Database, path: Path) -> None:
     driver = sqlite_driver()
-    Path(str(database.url.database)).parent.mkdir(parents=True, exist_ok=True)
     source, made = driver.connect(str(path)), driver.connect(str(database.url.database))
     try:
         source.backup(made)

@@ -41,6 +41,15 @@ def test_a_restore_brings_back_what_was_backed_up(run: Run, pushed: Http, tmp_pa
     assert again.json["entity"] == before["entity"] and "erased" not in again.json, again
 
 
+def test_a_restore_is_refused_while_the_service_has_the_database_open_and_changes_nothing(run: Run, pushed: Http, tmp_path: Path) -> None:
+    path = str(tmp_path / "backup.db")
+    run("backup", path)
+    pushed.delete("/api/v1/screenings/ann-screening")
+    refused = run("restore", path, "--yes")
+    assert refused.code == 4 and "stop it first" in refused.err, refused
+    assert pushed.get("/api/v1/screenings/ann-screening").json["erased"]
+
+
 def test_a_restore_gives_no_version_a_second_time_however_often_a_backup_is_restored(run: Run, pushed: Http, tmp_path: Path) -> None:
     run("backup", str(tmp_path / "backup.db"))
     ann = next(entity for plural, id_, entity in examples() if (plural, id_) == ("patients", "ann"))

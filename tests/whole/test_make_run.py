@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,10 @@ def test_it_sends_an_example_stops_at_ctrl_c_and_sends_nothing_twice(tmp_path: P
         text = second.said.read_text()
         assert "nothing new" in text and "Every EHR holds what it should" in text
         assert counts(ports[1]) == held
-        second.end()
+        [worker] = [pid for pid, line in still_running(home).items() if line.split()[-1] == "work"]
+        os.kill(worker, signal.SIGKILL)
+        assert second.process.wait(30) != 0
+        assert "The worker has ended (by SIGKILL)" in second.said.read_text()
     assert not still_running(home)
 
 
@@ -60,13 +64,14 @@ def table(said: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def still_running(home: Path) -> list[str]:
-    found = []
+def still_running(home: Path) -> dict[int, str]:
+    """The processes that were started from a directory, with their command lines."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
         except OSError:
             continue
         if str(home) in line:
-            found.append(line)
+            found[int(process.name)] = line
     return found

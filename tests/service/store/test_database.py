@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from service.store.database import Database, sqlite_driver
+from service.config import Settings
+from service.store.database import Database, InUse, sqlite_driver
 from service.store.sql import run
 from tests.service.tables import dicts
 
@@ -82,3 +83,29 @@ def test_when_the_server_has_closed_every_connection_one_caller_is_told_and_the_
     database.write(add)
     with database.reading() as connection:
         assert run(connection, "SELECT COUNT(*) FROM worker") == [(1,)]
+
+
+def test_nobody_is_alone_with_a_database_that_another_process_has_open_and_somebody_is_when_it_ends(database: Database, settings: Settings) -> None:
+    with database.glance() as connection:
+        run(connection, "SELECT 1")
+    another = Database(settings.database_url)
+    with pytest.raises(InUse), another.alone():
+        pytest.fail("it is not alone")
+    database.close()
+    with another.alone():
+        pass
+    with database.glance() as connection:
+        assert run(connection, "SELECT 1") == [(1,)]
+
+
+def test_who_opens_a_file_that_somebody_is_alone_with_waits(database: Database, settings: Settings) -> None:
+    if not database.sqlite:
+        pytest.skip("PostgreSQL's own locks see to it")
+    database.close()
+    opened = threading.Thread(target=lambda: database.write(add))
+    with Database(settings.database_url).alone():
+        opened.start()
+        opened.join(0.2)
+        assert opened.is_alive()
+    opened.join(10)
+    assert len(dicts(database, "worker")) == 1
