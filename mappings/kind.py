@@ -122,6 +122,11 @@ class Kind:
         """The lists whose items have ids of their own, by which one item can be written alone."""
         return tuple(f for f in model.fields_of(self.entity) if f.many and f.group is not None and "id" in {g.name for g in model.fields_of(f.group)})
 
+    @cached_property
+    def of_patient(self) -> bool:
+        """Whether its records are about a patient, so that consent may withhold them."""
+        return self.name == "patient" or any(f.json == "patientId" for f in model.fields_of(self.entity))
+
     def to_fhir(self, entity: Any, ids: Ids, view: Level, findings: Iterable[Finding] = ()) -> list[Fhir]:
         """The resources of an entity that was withheld to `view`, the head first; the findings that this view may see among them."""
         if entity is None:

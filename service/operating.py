@@ -18,7 +18,7 @@ from service.security.scopes import lacking
 from service.store import access, alarms, catching, copies, cursors, deliveries, outbox, targets
 from service.store.access import Access
 from service.store.clock import micros
-from service.store.copies import Copy
+from service.store.copies import REMOTE_ID, Copy
 from service.store.cursors import Cursor
 from service.store.deliveries import Delivery
 from service.store.reading import numbers, stream_keys
@@ -32,7 +32,6 @@ AGE = re.compile(r"([0-9]{1,6})([smhd])", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LATELY = 60 * 1_000_000
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-REMOTE_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)  # FHIR's id (R4 2.24.0.1)
 EVERY = 60  # seconds from one pull to the next, where nothing else is said
 EVERY_BETWEEN = (5, 7 * 86_400)
 
@@ -273,7 +272,7 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
 def wrong_link(remote_id: Any) -> list[tuple[str, str]]:
     """What is wrong with the EHR's id of a person or place, as it came."""
     fits = isinstance(remote_id, str) and REMOTE_ID.fullmatch(remote_id)
-    return [] if fits else [("/remoteId", "should be the id of a resource: 1 to 64 letters, digits, hyphens and full stops")]
+    return [] if fits else [("/remoteId", "should be the id of a resource: 1 to 128 letters, digits and - . _ ~, and not full stops alone")]
 
 
 def linked(tenant: Tenant, connection: Connection, name: str, reference: str) -> int:

@@ -24,7 +24,7 @@ from service.web import Answer, Call, whole
 from service.wire import encode, read
 
 DAY = 24 * 3_600_000_000
-PAGE = ("patient", "changedSince", "limit", "after")
+PAGE = ("changedSince", "limit", "after")
 
 
 def replace(call: Call) -> Answer:
@@ -75,7 +75,7 @@ def listed(call: Call) -> Answer:
     """GET /api/v1/{kind}?patient=&changedSince=&limit=&after=: in the order of change, so that a poller misses nothing"""
     kind = kind_of(call)
     allow(call, kind, "s")
-    given, limit, since = _asked(call)
+    given, limit, since = _asked(call, kind)
     said = urlencode(sorted((name, value) for name, value in given.items() if name != "after"))
     oldest = call.now - call.service.settings.page_seconds * 1_000_000
     place = unseal(call.service.tenant, given["after"], said + call.request.path, not_before=oldest) if "after" in given else Place(0, 0, 0, call.now)
@@ -92,9 +92,9 @@ def listed(call: Call) -> Answer:
     return Answer(200, encode({"items": [envelope.described(s) for s in found[:limit]]}), JSON, headers)
 
 
-def _asked(call: Call) -> tuple[dict[str, str], int, int]:
+def _asked(call: Call, kind: Kind) -> tuple[dict[str, str], int, int]:
     given = dict(call.request.args.items())
-    problems = unoffered(given, PAGE)
+    problems = unoffered(given, ("patient", *PAGE) if kind.of_patient else PAGE)
     limit, since = call.service.settings.page_size, 0
     if "limit" in given:
         asked, most = whole(given["limit"], 1, call.service.settings.page_limit), call.service.settings.page_limit

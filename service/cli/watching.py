@@ -1,5 +1,8 @@
 """Looking again and again: a table that changes in its place on a terminal, and elsewhere what there is each time, line by line."""
 
+import errno
+import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -9,6 +12,7 @@ from rich.live import Live
 from service.cli import show
 
 EVERY = 2.0  # seconds
+CLOSED = (errno.EIO, errno.EPIPE)  # the terminal, or the program that reads it
 watch = click.option("--watch", is_flag=True, help="Look again every two seconds, until Ctrl-C.")
 
 
@@ -24,6 +28,10 @@ def shown(look: Callable[[], None], *, again: bool) -> None:
             _repeated(look)
     except KeyboardInterrupt:
         return  # that is how it ends
+    except OSError as error:
+        if error.errno not in CLOSED:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody is left to read what still stands in its buffer
 
 
 def _repeated(look: Callable[[], None]) -> None:

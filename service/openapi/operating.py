@@ -6,6 +6,7 @@ from service.openapi.schemas import CLASS, MOMENT, Schema, listed, number, recor
 from service.operating import EVERY, EVERY_BETWEEN, LINKED
 from service.registering import LEVELS, MOST_IN_FLIGHT, RATES
 from service.store.conflicts import STATES as CONFLICT_STATES
+from service.store.copies import REMOTE_ID
 from service.store.outbox import STATES
 
 
@@ -128,7 +129,7 @@ def _sent() -> dict[str, Schema]:
 
 def _pulls() -> dict[str, Schema]:
     least, most = EVERY_BETWEEN
-    remote = text("The EHR's id of it.", pattern="^[A-Za-z0-9.-]{1,64}$")
+    remote = text("The EHR's id of it.", pattern=f"^{REMOTE_ID.pattern}$")
     return {
         "Pull": record("How far the pull of a type from an EHR has come.", {
             "ehr": text("The EHR's name."), "type": ref("FhirType"), "every": number("Seconds from one pull to the next."),

@@ -20,11 +20,6 @@ def operations() -> list[Operation]:
     return [made for route in ROUTES if "<kind>" in route.rule and route.name in EXPANDED for made in EXPANDED[route.name](route)]
 
 
-def of_patient(kind: Kind) -> bool:
-    """Whether its records are about a patient, so that consent may withhold them."""
-    return kind.name == "patient" or any(f.json == "patientId" for f in model.fields_of(kind.entity))
-
-
 def _each(name: str, summary: str, letters: str, **more: Any) -> Callable[[Route], Iterator[Operation]]:
     """The operation at each kind; what depends on the kind is a function of it."""
     def made(route: Route) -> Iterator[Operation]:
@@ -45,7 +40,7 @@ def _operation(route: Route, kind: Kind, name: str, summary: str, letters: str, 
 
 
 def _missing(kind: Kind) -> tuple[int, ...]:
-    return (404,) if of_patient(kind) else ()
+    return (404,) if kind.of_patient else ()
 
 
 def _body(schema: Schema) -> dict[str, Schema]:
@@ -98,7 +93,7 @@ def _spaced(name: str) -> str:
 EXPANDED: dict[str, Callable[[Route], Iterator[Operation]]] = {
     "list": _each(
         "list{}", "List records of kind {}, in the order in which they last changed", "s",
-        parameters=lambda kind: (*((p.PATIENT,) if of_patient(kind) else ()), *p.LIST), errors=lambda kind: (*READS, *_missing(kind)),
+        parameters=lambda kind: (*((p.PATIENT,) if kind.of_patient else ()), *p.LIST), errors=lambda kind: (*READS, *_missing(kind)),
         own=lambda kind: (400, *_missing(kind)),
         replies=lambda kind: {200: Reply("A page of records.", JSON, ref(f"{name_of(kind)}Page"), ("Link",))},
     ),

@@ -1,5 +1,6 @@
 """What each EHR holds of ours: its own id and version for it, and what was sent."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 
@@ -11,6 +12,8 @@ from service.store.tables import FOREVER, THERE, copy, rendering, resource, unre
 VANISHED = b"vanished"
 MADE_THERE = "made there"
 MERGED, RESTORED, DECIDED = b"merged ", b"restored", b"ours "
+# FHIR's own ids, and what some EHRs have for them, as far as it is one part of a path: not of full stops alone.
+REMOTE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 EARLIER = "earlier"  # the version of what an EHR has of ours, where nobody knows which one that is
 
 

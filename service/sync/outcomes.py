@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from service.errors import Malformed
+from service.store.copies import REMOTE_ID
 from service.wire import heard
 
 PASSING = frozenset({408, 423, 425})  # 4xx that are no judgement of what was sent: timed out, locked, too early
@@ -15,7 +16,6 @@ LOST = frozenset({502, 504})  # a gateway's: what stands behind it may have acte
 FAULTS_OF_OURS = frozenset({
     "structure", "required", "value", "invariant", "not-supported", "business-rule", "code-invalid", "extension", "too-long",
 })  # issues that no second attempt mends; Oracle Health says `required` by a 500
-REMOTE_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # FHIR's own ids, and what some EHRs have for them, as far as it is one part of a path
 VERSION = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?")  # what a header can say
 PAIR = re.compile(r";\s*([rt])=(\d{1,9})\b")
 WORDS_LIMIT = 2000
@@ -218,11 +218,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 def id_of(resource: Mapping[str, Any]) -> str | None:
     """The id that a resource says it has, where it can be asked for by that."""
     found = resource.get("id")
-    return found if isinstance(found, str) and _is_id(found) else None
-
-
-def _is_id(text: str) -> bool:
-    return REMOTE_ID.fullmatch(text) is not None and text.strip(".") != ""
+    return found if isinstance(found, str) and REMOTE_ID.fullmatch(found) else None
 
 
 def version_of(reply: Reply) -> str | None:
@@ -250,7 +246,7 @@ def id_in(location: str | None) -> str | None:
     parts = location.split("?")[0].rstrip("/").split("/")
     if "_history" in parts:
         parts = parts[: parts.index("_history")]
-    return parts[-1] if len(parts) > 1 and _is_id(parts[-1]) else None
+    return parts[-1] if len(parts) > 1 and REMOTE_ID.fullmatch(parts[-1]) else None
 
 
 def words_of(reply: Reply) -> str:

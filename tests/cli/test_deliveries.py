@@ -103,6 +103,29 @@ def test_who_watches_sees_it_again_and_again_until_they_have_seen_enough(run: Ru
     assert run("deliveries", "list", "--summary", "--watch").code == 0
 
 
+def test_a_reader_who_hangs_up_ends_it_without_a_word(run: Run, refused: Http) -> None:
+    command = [sys.executable, "-m", "service.cli.run", "ehr", "list", "--watch"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert b"trust" in process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(20), process.stderr.read()) == (0, b"")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is made by a pty")
+def test_a_terminal_that_closes_ends_it_without_a_word(run: Run, refused: Http) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "service.cli.run", "ehr", "list", "--watch"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    seen, until = b"", time.monotonic() + 30
+    while b"trust" not in seen and time.monotonic() < until:
+        seen += os.read(ours, 65_536)
+    os.close(ours)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, b"")
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is made by a pty")
 def test_on_a_terminal_a_table_changes_in_its_place_and_ctrl_c_ends_it(run: Run, refused: Http) -> None:
     ours, theirs = pty.openpty()

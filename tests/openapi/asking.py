@@ -16,7 +16,7 @@ from mappings.search import PARAMETERS
 from service import notifications
 from service.openapi.operations import Operation
 from service.openapi.parameters import searched_by
-from service.openapi.records import of_patient, referring
+from service.openapi.records import referring
 from service.site import ASSERTION
 from service.web import FORM
 from service.wire import encode, read
@@ -137,7 +137,7 @@ class Asking:
         if operation.list is not None:
             return self._of_item(operation, made, entity)
         if operation.name == "list":
-            return replace(made, query={**({"patient": "ann"} if of_patient(kind) else {}), "limit": 2})
+            return replace(made, query={**({"patient": "ann"} if kind.of_patient else {}), "limit": 2})
         if operation.name == "get bundle":
             return replace(made, values=values, query={"view": "C1"})
         body = {**entity, "id": f"{entity['id']}-2"} if operation.name == "create" else entity

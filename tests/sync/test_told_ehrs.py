@@ -173,9 +173,9 @@ def test_another_patients_record_is_linked_only_as_the_same_person(clinic: Http,
 def test_what_cannot_be_a_link_is_refused(clinic: Http, parked: str) -> None:
     link = "/api/v1/ehrs/one/links"
     assert clinic.put(f"{link}/Patient/ann", {"remoteId": "Patient/7", "shoe": 39}).problems == [
-        ("/remoteId", "should be the id of a resource: 1 to 64 letters, digits, hyphens and full stops"), ("/shoe", "is not taken here"),
+        ("/remoteId", "should be the id of a resource: 1 to 128 letters, digits and - . _ ~, and not full stops alone"), ("/shoe", "is not taken here"),
     ]  # fmt: skip
-    for remote_id in (None, 7, "", "x" * 65, "a b"):
+    for remote_id in (None, 7, "", "x" * 129, "a b", "..", "a/b", "é", "a\n"):
         assert clinic.put(f"{link}/Patient/ann", {"remoteId": remote_id}).status == 422, remote_id
     for nothing in ("one/links/Observation/ann", "one/links/Patient/nobody", "one/links/Practitioner/nobody", "nowhere/links/Patient/ann"):
         assert clinic.put(f"/api/v1/ehrs/{nothing}", {"remoteId": parked}).status == 404, nothing

@@ -160,6 +160,13 @@ def test_records_are_listed_in_the_order_of_change_page_by_page(clinic: Http, cl
     assert listed(clinic, "/api/v1/dosing-encounters?changedSince=2026-04-01T09:04:00%2B00:00&patient=ann") == ["d4", "d1"]
 
 
+@pytest.mark.parametrize("plural", ["practitioners", "clinics"])
+def test_what_is_of_no_patient_is_not_listed_by_one(clinic: Http, plural: str) -> None:
+    people(clinic)
+    reply = clinic.get(f"/api/v1/{plural}?patient=ann")
+    assert (reply.status, [path for path, _ in reply.problems]) == (400, ["patient"])
+
+
 def test_a_list_that_is_asked_for_wrongly_says_all_that_is_wrong(clinic: Http) -> None:
     people(clinic)
     reply = clinic.get("/api/v1/patients?limit=0&changedSince=yesterday&colour=blue")
