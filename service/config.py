@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import secrets
 from dataclasses import asdict, dataclass, field, fields
+from ipaddress import IPv6Address
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit, urlunsplit
 
 from marshmallow import Schema, ValidationError, validates_schema
 from marshmallow.fields import Boolean, Field, Float, Integer, String
@@ -16,6 +19,9 @@ from mappings.rules import Thresholds
 
 T = TypeVar("T")
 PREFIX = "PATHWAY_FHIR_"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+UNSAID = frozenset('<>"{}|\\^`#' + "".join(map(chr, range(33))))  # what stands in no URL of a service
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9a-f:.]+\]")
 AuditReads = Literal["buffered", "sync"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["json", "text"]
@@ -27,6 +33,25 @@ class _File(Field[Path]):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Path:
         return Path(value)
+
+
+class _Url(Field[str]):
+    """An http or https URL, brought to one form: scheme and host in small letters, a host's other letters as DNS has them, no port that goes without saying."""
+
+    default_error_messages = {"invalid": "should be an http or https URL"}
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        try:
+            parts = urlsplit(str(value).strip())
+            host, port = parts.hostname or "", parts.port
+            host = f"[{IPv6Address(host)}]" if ":" in host else host.encode("idna").decode()
+        except ValueError:
+            raise self.make_error("invalid") from None
+        if parts.scheme not in DEFAULT_PORTS or not HOST.fullmatch(host) or not UNSAID.isdisjoint(value.strip()):
+            raise self.make_error("invalid")
+        who, at, _ = parts.netloc.rpartition("@")
+        shown = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+        return urlunsplit((parts.scheme, f"{who}{at}{host}{shown}", parts.path, parts.query, ""))
 
 
 class _Figures(Field[Figures]):
@@ -73,10 +98,6 @@ def _one_of(default: T, kind: Any, says: str) -> T:
     return _setting(default, String(validate=OneOf(get_args(kind))), says)
 
 
-def _url(default: T, wanted: str, says: str) -> T:
-    return _setting(default, String(validate=Regexp(r"https?://[^\s/?#]+[^\s#]*\Z", error=f"should be {wanted}")), says)
-
-
 def _secret(says: str) -> str | None:
     return _setting(None, String(validate=Length(min=32, error="should have at least 32 characters")), says, secret=True)
 
@@ -89,7 +110,7 @@ class Settings:
         "sqlite:///var/pathway.db", String(validate=Regexp("sqlite:///|postgresql://", error="should begin with sqlite:/// or postgresql://")),
         "Where the data is: sqlite:///PATH or postgresql://USER@HOST/NAME.", secret=True,
     )  # fmt: skip
-    public_url: str = _url("http://127.0.0.1:8000", "an http or https URL", "The URL that callers reach us by; links and token audiences are made of it.")
+    public_url: str = _setting("http://127.0.0.1:8000", _Url(), "The URL that callers reach us by; links and token audiences are made of it.")
     secret: str | None = _secret("The secret from which all keys are derived, at least 32 characters. Resource ids follow from it: keep it.")
     secret_file: Path = _setting(Path("var/secret"), _File(), "Where the secret is read from when it is not set, and made at first start. Keep a copy outside.")
     host: str = _setting("127.0.0.1", String(), "The address that the service listens on.")
@@ -111,7 +132,7 @@ class Settings:
     lease_seconds: float = _seconds(4, 600, "How long a worker may hold a stream without a sign of life.")
     delivery_days: int = _whole(90, 1, None, "For how many days a delivery that has ended is kept, with what was said in its attempts.")
     metrics: bool = _setting(True, Boolean(), "Whether /metrics is served.")
-    alarm_url: str | None = _url(None, "an https URL", "An https URL that is told, once each, what is parked, stuck or failing at which EHR.")
+    alarm_url: str | None = _setting(None, _Url(), "An https URL that is told, once each, what is parked, stuck or failing at which EHR.")
     alarm_secret: str | None = _secret("What alarms are signed with, at least 32 characters.")
     alarm_stuck_seconds: int = _whole(900, 1, None, "After how long a delivery that still waits is stuck.")
     alarm_repeat_seconds: int = _whole(86_400, 0, None, "After how long an alarm that still holds is told again; 0 for never.")
@@ -145,8 +166,9 @@ class WrongSetting(Exception):
 
 def load(**given: object) -> Settings:
     """The settings of the environment. Raises WrongSetting with the name of each that cannot be used."""
+    environment = {name.upper(): value for name, value in sorted(os.environ.items(), key=lambda item: item[0].isupper())}
     named = ((one.name, f"{PREFIX}{one.name.upper()}") for one in fields(Settings))
-    found = {name: os.environ[variable] for name, variable in named if variable in os.environ}
+    found = {name: environment[variable] for name, variable in named if variable in environment}
     try:
         return Settings(**_READ.load({**found, **given}))
     except ValidationError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from mappings import KINDS
 from mappings.disclosure import Level, withhold
@@ -15,10 +16,12 @@ from mappings.rules import Thresholds, findings
 from mappings.rules.rule import Around
 from mappings.schema import load as load_entity
 from service.cli import show
-from service.cli.wired import now, wired
+from service.cli.wired import wired
 from service.config import load
 from service.store import audit as trail
+from service.store import migrate as schema
 from service.store import recovery
+from service.store.clock import micros, now_of
 from service.store.database import Database, InUse
 from service.tenant import derived
 from service.wire import decode, encode_pretty
@@ -28,8 +31,6 @@ from service.wiring import index_parameters
 @click.command()
 def migrate() -> None:
     """Bring the database's schema to this release. Every process does this when it starts; alone, it can be done before."""
-    from service.store import migrate as schema
-
     with closing(Database(load().database_url)) as database:
         schema.upgrade(database, index_parameters())
     show.done("The schema is up to date.")
@@ -63,13 +64,16 @@ def restore(path: Path, yes: bool) -> None:
             raise show.Failure("There is data in the database; say --yes to replace it", show.REFUSED)
         given = recovery.given_out(database)
         try:
-            recovery.restore(database, path)
+            with database.alone():  # until nothing can be taken for what it was before: who starts meanwhile would
+                recovery.restore(database, path)
+                schema.upgrade(database, index_parameters())
+                unsure = database.write(lambda tx: recovery.make_unsure(tx, given, micros(now_of(database)())))
         except InUse:
             raise show.Failure("The service, a worker or another command has the database open: stop it first. Nothing was changed.", show.REFUSED) from None
+        except SQLAlchemyError as error:
+            raise show.Failure(f"The restore failed: {type(error).__name__}. Run it again before anything is started.") from None
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             raise show.Failure(f"The restore failed: {error}") from None
-    with wired() as service:
-        unsure = service.database.write(lambda tx: recovery.make_unsure(tx, given, now(service)))
     show.done(f"Restored. {unsure} copies at EHRs will be looked at before they are written.", copies=unsure)
 
 

@@ -62,7 +62,10 @@ def seal(tx: Connection, key: bytes, limit: int = 5000) -> tuple[int, bytes] | N
 def verify(connection: Connection, key: bytes) -> Iterator[tuple[int, bool]]:
     """(number, whether its link holds) of every sealed row, in the order of the chain."""
     head, before = b"", 0
-    while rows := connection.execute(select(audit).where(audit.c.link > before).order_by(audit.c.link).limit(ROWS)).all():
+    sealed = select(audit).where(audit.c.link.is_not(None)).order_by(audit.c.link).limit(ROWS)
+    part = sealed  # from the least number there is, so that a row with one that no link has shows too
+    while rows := connection.execute(part).all():
+        part = sealed.where(audit.c.link > rows[-1].link)
         for row in rows:
             holds = row.link == before + 1 and hmac.compare_digest(_link(key, head, row.link, row), row.chain)
             yield row.num, holds

@@ -53,13 +53,13 @@ def not_owed(connection: Connection, name: str, key: int, level: int, types: fro
     return list(connection.scalars(query))
 
 
-def never_owed(connection: Connection, name: str, wanted: Collection[int], level: int, types: frozenset[str] | None) -> dict[int, tuple[str, int]]:
-    """Those of these resources that this level sees and that the target was never owed: resource -> (its type, key of its stream)."""
-    found: dict[int, tuple[str, int]] = {}
+def never_owed(connection: Connection, name: str, wanted: Collection[int], level: int, types: frozenset[str] | None) -> dict[int, int]:
+    """Those of these resources that this level sees and that the target was never owed: resource -> key of its stream."""
+    found: dict[int, int] = {}
     r, d = resource.c, delivery.c
     for some in chunks(sorted(wanted)):
-        query = lacking(name, r.num.in_(some), level, types).add_columns(r.type, r.patient).where(~exists().where(d.target == name, d.resource == r.num))
-        found |= {num: (type_, -num if patient is None else patient) for num, type_, patient in connection.execute(query)}
+        query = lacking(name, r.num.in_(some), level, types).add_columns(r.patient).where(~exists().where(d.target == name, d.resource == r.num))
+        found |= {num: -num if patient is None else patient for num, patient in connection.execute(query)}
     return found
 
 

@@ -27,6 +27,8 @@ T = TypeVar("T")
 RETRIED = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 ATTEMPTS = 8
 NAME = "pathway-fhir"  # of our connections, on PostgreSQL
+OPENING = 7_214_093_552  # any number that nobody else takes
+WAITS = "SELECT pg_advisory_lock_shared"
 LEAVING = 2.0  # seconds that the connections of a process that has ended may still be there
 READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 CHECKPOINT = 4000  # pages of 4 kB: a publish changes some 370, many of them again and again (measured: 10 % more of them than at 1000)
@@ -86,10 +88,17 @@ class Database:
     def __init__(self, url: str, *, pool: int = 8):
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._pool, self._engines, self._making, self._threads = pool, dict[int, Engine](), threading.Lock(), threading.local()
+        self._engines, self._making, self._threads = dict[int, Engine](), threading.Lock(), threading.local()
         self._glancing = WeakSet[_Kept]()
         self._errors = (SQLAlchemyError, (sqlite_driver() if self.sqlite else _postgres_driver()).Error)
-        self._queue = WriteQueue(Path(f"{self.url.database}.lock")) if self.sqlite else None
+        self._pooling: dict[str, Any] = {
+            "hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": pool, "max_overflow": pool,
+            "pool_use_lifo": True,  # the connection that was used last knows the most: its pages and statements are at hand, and others' take no room
+        }  # fmt: skip
+        if self.sqlite:
+            assert self.url.database, "a database in memory cannot be shared between processes"
+            self._file = Path(os.path.realpath(self.url.database))  # whatever links lead to it, those who have it open meet
+        self._queue = WriteQueue(Path(f"{self._file}.lock")) if self.sqlite else None
         self._opened = dict[int, IO[bytes]]()
 
     @property
@@ -101,20 +110,23 @@ class Database:
         return found
 
     def _made(self) -> Engine:
-        common: dict[str, Any] = {
-            "hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": self._pool, "max_overflow": self._pool,
-            "pool_use_lifo": True,  # the connection that was used last knows the most: its pages and statements are at hand, and others' take no room
-        }  # fmt: skip
         if not self.sqlite:
-            url = self.url.set(drivername="postgresql+psycopg")
-            made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": NAME}, **common)
-            event.listen(made, "connect", _set_up_postgres)
+            made = self._on_postgres()
+            with made.connect() as connection:  # after who is alone with it
+                connection.exec_driver_sql(f"{WAITS}({OPENING})")
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock_shared({OPENING})")
             return made
-        driver = sqlite_driver()
-        assert self.url.database, "a database in memory cannot be shared between processes"
-        self._opened[os.getpid()] = self._presence(fcntl.LOCK_SH)
-        made = create_engine(self.url.set(drivername="sqlite+pysqlite"), module=driver, connect_args={"check_same_thread": False, "timeout": 10}, **common)
+        if os.getpid() not in self._opened:
+            self._opened[os.getpid()] = self._presence(fcntl.LOCK_SH)
+        url = self.url.set(drivername="sqlite+pysqlite")
+        made = create_engine(url, module=sqlite_driver(), connect_args={"check_same_thread": False, "timeout": 10}, **self._pooling)
         event.listen(made, "connect", self._set_up_sqlite)
+        return made
+
+    def _on_postgres(self) -> Engine:
+        url = self.url.set(drivername="postgresql+psycopg")
+        made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": NAME}, **self._pooling)
+        event.listen(made, "connect", _set_up_postgres)
         return made
 
     def _set_up_sqlite(self, connection: Any, _record: Any) -> None:
@@ -168,7 +180,7 @@ class Database:
 
     def _presence(self, lock: int) -> IO[bytes]:
         """The file by which processes that have a SQLite database open know of each other, locked. Raises OSError where it cannot be."""
-        path = Path(f"{self.url.database}.open")
+        path = Path(f"{self._file}.open")
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             file = stack.enter_context(path.open("ab"))
@@ -178,29 +190,36 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While no other process of ours has the database open, nor on SQLite opens it. Ours is closed first. Raises InUse."""
+        """While no other process of ours has the database open: who opens it meanwhile waits. Our own connections are closed first. Raises InUse."""
         self.close()
-        if not self.sqlite:
-            self._none_connected()
-            yield
-            return
         try:
-            file = self._presence(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.sqlite:
+                self._opened[os.getpid()] = self._presence(fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield
+                return
+            self._engines[os.getpid()] = made = self._on_postgres()
+            with made.connect() as connection:
+                connection.exec_driver_sql(f"SELECT pg_advisory_lock({OPENING})")
+                self._none_connected(connection)
+                yield
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({OPENING})")
         except BlockingIOError:
             raise InUse from None
-        with file:
-            yield
+        finally:
+            self.close()
 
-    def _none_connected(self) -> None:
-        """Raises InUse where a process of ours is connected to PostgreSQL. One that has just ended is waited for."""
-        others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = : AND pid <> pg_backend_pid()"
+    @staticmethod
+    def _none_connected(connection: Connection) -> None:
+        """Raises InUse where a process of ours is connected to PostgreSQL. One that has just ended is waited for, and not one that waits for us."""
+        others = (
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = : AND pid <> pg_backend_pid() "
+            "AND query NOT LIKE :"
+        )
         until = time.monotonic() + LEAVING
-        with self.engine.connect() as connection:
-            while run(connection, others, (NAME,))[0][0]:
-                if time.monotonic() > until:
-                    raise InUse
-                time.sleep(0.1)
-        self.close()
+        while run(connection, others, (NAME, f"{WAITS}%"))[0][0]:
+            if time.monotonic() > until:
+                raise InUse
+            time.sleep(0.1)
 
     def close(self) -> None:
         for kept in list(self._glancing):

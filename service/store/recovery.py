@@ -35,19 +35,17 @@ def backup(database: Database, path: Path) -> None:
 
 
 def restore(database: Database, path: Path) -> None:
-    """Replaces everything in the database by a backup. Raises ValueError for a file that is none, and InUse while somebody has the database open."""
-    if not database.sqlite:
-        with database.alone():
-            _postgres("pg_restore", database, ["--clean", "--if-exists", "--no-owner", "--single-transaction", str(path)])
-        return
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise ValueError(f"{path} is no backup of a SQLite database")
-    with database.alone():
+    """Replaces everything in a database that is ours alone by a backup. Raises ValueError for a file that is none."""
+    if database.sqlite:
         _restore_file(database, path)
+    else:
+        _postgres("pg_restore", database, ["--clean", "--if-exists", "--no-owner", "--single-transaction", str(path)])
 
 
 def _restore_file(database: Database, path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise ValueError(f"{path} is no backup of a SQLite database")
     driver = sqlite_driver()
     source, made = driver.connect(str(path)), driver.connect(str(database.url.database))
     try:

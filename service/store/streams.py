@@ -56,6 +56,7 @@ class LeaseLost(Exception):
 
 # A target's streams that are due, the one first that has been for longest, each with how many of the target's are under way. Patients wait for
 # places that nobody has sent yet, for as long as the first that does takes: what refers to one that is not there is sent once more when it is.
+# Not while the target fails, which may be for its places alone.
 _READY = (
     "SELECT num, key, epoch, lease_until, (SELECT COUNT(*) FROM stream WHERE target = : AND lease_until > :) FROM stream "
     "WHERE target = : AND ready_at <= : AND lease_until <= : AND (key < 0 OR NOT EXISTS (SELECT 1 FROM stream p WHERE p.target = : AND p.key < 0 "
@@ -72,10 +73,11 @@ def lease(tx: Connection, worker: str, now: int, until: int, limit: int, *, ling
     one_worker, by_oneself = ("", "") if tx.dialect.name == "sqlite" else (" FOR NO KEY UPDATE SKIP LOCKED", " FOR UPDATE SKIP LOCKED")
     found: list[Lease] = []
     # One worker at a time counts for a target; the others pass by.
-    for name, most in run(tx, f"SELECT id, max_in_flight FROM target WHERE {_OPEN} ORDER BY id{one_worker}", (now,)):
+    for name, most, failures in run(tx, f"SELECT id, max_in_flight, failures FROM target WHERE {_OPEN} ORDER BY id{one_worker}", (now,)):
         if len(found) == limit:
             break
-        ready = run(tx, _READY + by_oneself, (name, now, name, now, now, name, now, now, limit - len(found)))
+        places_since = now if not failures else -1
+        ready = run(tx, _READY + by_oneself, (name, now, name, now, now, name, places_since, now, limit - len(found)))
         for taken, (num, key, epoch, lapsed, busy) in enumerate(ready):
             if busy + taken >= most:
                 break

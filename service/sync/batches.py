@@ -1,6 +1,5 @@
 """A batch of one stream: what it is owed now and how that stands at the EHR, what came of each, and all of that settled at once."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -33,7 +32,7 @@ class Batch:
     numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
     held: dict[int, Copy]
     open: dict[int, str]  # resource -> state of a delivery that is not over
-    never: dict[int, tuple[str, int]]  # what is referred to and was never owed, though the EHR may have it: resource -> (type, key of its stream)
+    never: dict[int, int]  # what is referred to and was never owed, though the EHR may have it: resource -> key of its stream
     coming: set[int] = field(default_factory=set)  # resources that the Bundle creates which is being put together
     settled: list[Settled] = field(default_factory=list)
     contested: list[Sides] = field(default_factory=list)
@@ -45,6 +44,7 @@ class Batch:
     recovered: bool = False
     snoozed_until: int = 0
     gone: list[int] = field(default_factory=list)  # what will not come, for those that wait for it
+    first: set[int] = field(default_factory=set)  # what goes before what is left of the batch, and is owed when it is settled
     sent: int = 0
 
 
@@ -97,26 +97,15 @@ def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: st
         return Standing(deliver.HELD, num, held.remote_id, held.ids_before)
     if num in batch.coming:
         return Standing(deliver.TOGETHER, num)
+    comes = able.can(type_, "create") or type_ in matching.KNOWN_BY  # what is matched is linked, if not by us
     is_open = batch.open.get(num) in (WAITING, SENDING, PARKED) or target.catching_up is not None or num in batch.never
-    return Standing(deliver.OWED if is_open and _comes(able, type_) else deliver.NEVER, num)
+    return Standing(deliver.OWED if comes and is_open else deliver.NEVER, num)
 
 
-def _comes(able: Abilities, type_: str) -> bool:
-    """Whether what is owed will be there one day: what is matched is linked, if not by us."""
-    return able.can(type_, "create") or type_ in matching.KNOWN_BY
-
-
-def goes_first(batch: Batch, able: Abilities) -> dict[int, int]:
-    """What is referred to, will be there once it is owed, and never was: resource -> key of its stream."""
-    return {num: key for num, (type_, key) in batch.never.items() if _comes(able, type_)}
-
-
-def owe_first(tx: Connection, target: Target, keys: Mapping[int, int], level: int, now: int) -> None:
-    """Owes what changes make no sense without to an EHR that wants only them, unless somebody else just did."""
-    copies.lock(tx, target.id, keys)
-    never = catching.never_owed(tx, target.id, keys, level, target.types)
-    made = outbox.touch(tx, target.id, [keys[num] for num in never], now)
-    outbox.owe(tx, target.id, {num: made[keys[num]] for num in never}, now, reason="What refers to it is owed")
+def lacks(batch: Batch, ready: Ready | Match | Outcome) -> set[int]:
+    """What the EHR was never owed though this is about to be sent without it, or waits for it."""
+    wants = ready.unresolved if isinstance(ready, Ready) else ready.wants if isinstance(ready, Waits) else ()
+    return {num for num in wants if num in batch.never}
 
 
 def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
@@ -176,12 +165,14 @@ def _holds_more(ready: Ready, outcome: Delivered) -> bool:
 
 def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int) -> None:
     """Settles a batch, and owes again what waited for what the EHR now holds. Raises LeaseLost."""
-    wanted = {wants for wants, _ in batch.waiting}
+    wanted = {wants for wants, _ in batch.waiting} | batch.first
     held = {c.resource for c in batch.holding if c.remote_id is not None}
-    copies.lock(tx, target.id, held if lease.key <= 0 else (), wanted)
+    never = wanted & batch.never.keys()
+    copies.lock(tx, target.id, never | (held if lease.key <= 0 else set()), wanted)
     streams.settle(tx, lease, batch.settled, now)
     copies.hold(tx, batch.holding, now)
     copies.wait_for(tx, target.id, batch.waiting)
+    _owe(tx, target, never, batch.level, now)
     conflicts.moot(tx, target.id, sorted(held - batch.apart - {sides.resource for sides in batch.contested}), now)
     for sides in batch.contested:
         conflicts.note(tx, target.id, sides, now)
@@ -190,3 +181,11 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     deliveries.look_again(tx, target.id, batch.gone, now)
     if batch.snoozed_until or batch.failed or (batch.recovered and target.failures):
         targets.fared(tx, target.id, snoozed_until=batch.snoozed_until, failed=batch.failed, recovered=batch.recovered)
+
+
+def _owe(tx: Connection, target: Target, wanted: set[int], level: int, now: int) -> None:
+    """Owes what is referred to, unless somebody else just did: an EHR that wants only changes is told what they make no sense without."""
+    keys = catching.never_owed(tx, target.id, wanted, level, target.types)
+    if keys:
+        made = outbox.touch(tx, target.id, keys.values(), now)
+        outbox.owe(tx, target.id, {resource: made[key] for resource, key in keys.items()}, now, reason="What refers to it is owed")

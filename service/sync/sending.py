@@ -75,7 +75,7 @@ def send_stream(stream: Stream) -> int:
             _send(stream, batch)
             _settle(stream, batch)
             sent += batch.sent
-            if batch.snoozed_until:
+            if batch.snoozed_until or batch.first:
                 break
     except LeaseLost:
         stream.service.log.warning("lease_lost", ehr=stream.target.id, stream=stream.lease.stream)
@@ -102,19 +102,14 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
 
 
 def _read(stream: Stream) -> Batch | None:
-    """The next batch, with the EHR as it is now; None where nothing is due, nothing may be sent to it any more, or something goes first."""
+    """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
     with stream.service.database.reading() as connection:
         target = targets.get(connection, stream.target.id)
         level = targets.told_at(connection, target, stream.patient, stream.now) if target is not None else None
         if target is None or level is None:
             return None
         stream.target = target
-        batch = batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
-    first = batches.goes_first(batch, stream.able) if batch is not None else {}
-    if not first:
-        return batch
-    stream.service.database.write(lambda tx: batches.owe_first(tx, target, first, level, stream.now))
-    return None
+        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
 
 
 def _send(stream: Stream, batch: Batch) -> None:
@@ -141,6 +136,9 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
         later: list[Owed] = []
         for n, owed in enumerate(left):
             ready = _ready(stream, batch, owed)
+            if _waits_its_turn(stream, batch, ready):
+                yield [Came(one) for one in (*(e.ready.owed for e in entries), *later, *left[n:])]
+                return
             entry = None if owed.delivery in alone else _entry(stream, ready)
             if (entries or later) and _follows(owed, entry, entries, later):
                 later.append(owed)
@@ -160,6 +158,13 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
         elif entries:
             yield _together(stream, batch, entries, alone)
         left = [one.ready.owed for one in entries if len(entries) > 1 and one.ready.owed.delivery in alone] + later
+
+
+def _waits_its_turn(stream: Stream, batch: Batch, ready: Ready | Match | Outcome) -> bool:
+    """Whether a patient's stream is given back because something is to be there first. A place says by its identifier what it lacks, until that is there."""
+    if stream.patient is not None and not stream.rehearses:
+        batch.first |= batches.lacks(batch, ready)
+    return bool(batch.first)
 
 
 def _follows(owed: Owed, entry: Entry | None, entries: list[Entry], later: list[Owed]) -> bool:

@@ -1,8 +1,10 @@
 """The data: backup and restore, one record mapped without a database, the audit trail verified."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -48,6 +50,44 @@ def test_a_restore_is_refused_while_the_service_has_the_database_open_and_change
     refused = run("restore", path, "--yes")
     assert refused.code == 4 and "stop it first" in refused.err, refused
     assert pushed.get("/api/v1/screenings/ann-screening").json["erased"]
+
+
+def test_who_starts_while_a_restore_is_under_way_finds_all_of_it_done(run: Run, pushed: Http, given: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "backup.db")
+    run("backup", path)
+    pushed.web.application.extensions["pathway"].close()
+    marked, restored = recovery.make_unsure, list[int]()
+
+    def make_unsure(*known: Any) -> int:
+        starts.start()
+        starts.join(0.2)
+        return marked(*known)
+
+    def start() -> None:
+        service = wire(given)
+        restored.append(service.tenant.restores)
+        service.close()
+
+    starts = threading.Thread(target=start)
+    monkeypatch.setattr(recovery, "make_unsure", make_unsure)
+    assert run("restore", path, "--yes").code == 0
+    starts.join(30)
+    assert restored and restored[0] > 0
+
+
+def test_a_restore_by_another_path_to_the_same_file_is_refused_too(run: Run, pushed: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "backup.db")
+    run("backup", path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setenv("PATHWAY_FHIR_DATABASE_URL", f"sqlite:///{tmp_path}/link/pathway.db")
+    assert run("restore", path, "--yes").code == 4
+
+
+def test_a_restore_into_a_server_that_is_not_there_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "backup").write_bytes(b"PGDMP")
+    monkeypatch.setenv("PATHWAY_FHIR_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    said = run("restore", str(tmp_path / "backup"), "--yes")
+    assert said.code == 1 and "The restore failed" in said.err, said
 
 
 def test_a_restore_gives_no_version_a_second_time_however_often_a_backup_is_restored(run: Run, pushed: Http, tmp_path: Path) -> None:
@@ -116,6 +156,7 @@ def test_a_backup_overwrites_no_file(run: Run, tmp_path: Path) -> None:
 def test_what_is_no_backup_is_refused_and_nothing_is_lost(run: Run, pushed: Http, tmp_path: Path) -> None:
     path = tmp_path / "no.db"
     path.write_text("not a database at all")
+    pushed.web.application.extensions["pathway"].close()
     assert run("restore", str(path), "--yes").code == 1
     assert pushed.get("/api/v1/patients/ann").status == 200
 

@@ -152,7 +152,12 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
         ("THRESHOLDS", '{"bp_waning_sys": 150}', "PATHWAY_FHIR_THRESHOLDS: no threshold of this name: bp_waning_sys"),
         ("THRESHOLDS", '{"bp_warning_sys": NaN}', "PATHWAY_FHIR_THRESHOLDS: bp_warning_sys should be a number"),
         ("THRESHOLDS", '{"esketamine_nasal_mg": 28}', "PATHWAY_FHIR_THRESHOLDS: esketamine_nasal_mg should be a list of numbers"),
-        ("ALARM_URL", "file:///etc/passwd", "PATHWAY_FHIR_ALARM_URL: should be an https URL"),
+        ("ALARM_URL", "file:///etc/passwd", "PATHWAY_FHIR_ALARM_URL: should be an http or https URL"),
+        ("PUBLIC_URL", "https://fhir.example.org:99999", "PATHWAY_FHIR_PUBLIC_URL: should be"),
+        ("PUBLIC_URL", "https://%zz", "PATHWAY_FHIR_PUBLIC_URL: should be"),
+        ("PUBLIC_URL", "https://:443", "PATHWAY_FHIR_PUBLIC_URL: should be"),
+        ("PUBLIC_URL", "https://[::1", "PATHWAY_FHIR_PUBLIC_URL: should be"),
+        ("PUBLIC_URL", "https://fhir.example.org/a b", "PATHWAY_FHIR_PUBLIC_URL: should be"),
         ("METRICS", "perhaps", "PATHWAY_FHIR_METRICS: "),
         ("SEND_SECONDS", "nan", "PATHWAY_FHIR_SEND_SECONDS: "),
         ("THRESHOLDS", "{", "PATHWAY_FHIR_THRESHOLDS: should be JSON"),
@@ -171,6 +176,26 @@ def test_two_settings_that_cannot_be_used_are_named_at_once(run: Callable[..., S
     monkeypatch.setenv("PATHWAY_FHIR_WEB_THREADS", "0")
     refused = run("client", "list")
     assert "PATHWAY_FHIR_PORT" in refused.err and "PATHWAY_FHIR_WEB_THREADS" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("HTTPS://FHIR.Clinic.org:443/", "https://fhir.clinic.org"),
+        (" https://münchen.example:8443/fhir/ ", "https://xn--mnchen-3ya.example:8443/fhir"),
+        ("http://pathway_fhir:8000", "http://pathway_fhir:8000"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_however_our_url_is_written_it_is_told_in_one_form(given: str, base: str) -> None:
+    assert load(public_url=given).base == base
+
+
+def test_a_setting_is_known_in_small_letters_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("pathway_fhir_port", "9001")
+    assert load().port == 9001
+    monkeypatch.setenv("PATHWAY_FHIR_PORT", "9002")
+    assert load().port == 9002
 
 
 def test_what_the_settings_say_never_shows_a_secret() -> None:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from service import exchange, operating
 from service.store import catching, streams, targets
 from service.store.clock import micros
@@ -88,6 +90,22 @@ def test_what_changes_refer_to_is_there_before_them_so_that_nothing_is_sent_twic
     assert [write for write in ehr.writes if not write.startswith("POST")] == [], "each was made once, and nothing had to be put right"
     assert all("reference" in one["individual"] for visit in ehr.of("Encounter") for one in visit["participant"])
     assert set(states(clinic)) <= {"delivered", "unsupported"}
+
+
+@pytest.mark.parametrize("taken", [("Patient", "Practitioner", "Organization"), ("Patient", "Practitioner", "Organization", "Encounter")])
+def test_an_ehr_is_not_told_of_a_patient_by_what_it_is_not_sent(taken: tuple[str, ...], clinic: Http, ehr: Small, work: Work, service: Service) -> None:
+    interactions = [{"code": code} for code in ("create", "update", "read", "delete")]
+    types = [{"type": type_, "interaction": interactions, "searchParam": [{"name": "identifier"}]} for type_ in taken]
+    ehr.statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": types}]}
+    people(clinic)
+    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
+    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    put(clinic, "dosing-encounters", dosing())
+    if "Encounter" in taken:
+        clinic.delete("/api/v1/dosing-encounters/dose")  # before anybody was told
+    for _ in range(3):
+        work()
+    assert ehr.writes == []
 
 
 def test_how_far_it_is_caught_up_with_is_shown(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:

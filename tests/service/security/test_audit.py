@@ -139,6 +139,26 @@ def test_a_row_that_commits_late_is_chained_behind_what_was_sealed_before_it(ser
         assert list(audit.verify(connection, KEY)) == [(n, True) for n in (1, 2, 5, 3, 4, 6)]
 
 
+@pytest.mark.parametrize("link", [0, -7])
+def test_a_row_that_was_put_before_the_chain_shows(service: Service, link: int) -> None:
+    event = audit.Event(1, "x", "y", "z", 200)._asdict()
+    service.database.write(lambda tx: tx.execute(insert(trail), [{**event, "num": n} for n in (1, 2)]))
+    seal(service)
+    service.database.write(lambda tx: tx.execute(insert(trail), [{**event, "num": 9, "link": link, "chain": b"forged"}]))
+    with service.database.reading() as connection:
+        found = dict(audit.verify(connection, KEY))
+    assert not found[9] and not found[1], "and the first does not follow it"
+
+
+def test_a_long_chain_is_verified_part_by_part(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "ROWS", 3)
+    event = audit.Event(1, "x", "y", "z", 200)._asdict()
+    service.database.write(lambda tx: tx.execute(insert(trail), [{**event, "num": n} for n in range(1, 11)]))
+    seal(service)
+    with service.database.reading() as connection:
+        assert list(audit.verify(connection, KEY)) == [(n, True) for n in range(1, 11)]
+
+
 def test_sealers_that_work_side_by_side_make_one_chain(service: Service) -> None:
     event = audit.Event(1, "x", "y", "z", 200)
 

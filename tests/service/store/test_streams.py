@@ -80,6 +80,13 @@ def test_a_place_whose_first_sender_died_holds_nobody_up(owing: Database) -> Non
     assert {one.key for one in lease(owing, 20, now=2 * NOW, until=3 * NOW)} == {-20, *range(1, 9)}
 
 
+def test_nobody_waits_for_the_places_of_an_ehr_that_fails(owing: Database) -> None:
+    owe(owing, -20)
+    owing.write(lambda tx: targets.change(tx, "ehr", max_in_flight=20))
+    owing.write(lambda tx: targets.fared(tx, "ehr", snoozed_until=0, failed=1))
+    assert {one.key for one in lease(owing, 20)} == {-20, *range(1, 9)}
+
+
 def test_a_place_that_one_ehr_has_not_got_yet_is_nothing_to_another(owing: Database) -> None:
     owing.write(lambda tx: targets.add(tx, Target("other", "https://other.test/fhir", "4.0.1", 1, None, None, False, 9, 0, 0), NOW))
     owing.write(lambda tx: outbox.owe(tx, "other", {-20: outbox.touch(tx, "other", [-20], NOW)[-20]}, NOW))
