@@ -112,8 +112,8 @@ def test_a_reader_who_hangs_up_ends_it_without_a_word(run: Run, refused: Http) -
         assert (process.wait(20), process.stderr.read()) == (0, b"")
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is made by a pty")
-def test_a_terminal_that_closes_ends_it_without_a_word(run: Run, refused: Http) -> None:
+def watched() -> tuple["subprocess.Popen[bytes]", int, bytes]:
+    """A list that is watched on a terminal: the process, our side of the terminal, and what it showed until the EHR was there."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "service.cli.run", "ehr", "list", "--watch"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
@@ -121,6 +121,12 @@ def test_a_terminal_that_closes_ends_it_without_a_word(run: Run, refused: Http) 
     seen, until = b"", time.monotonic() + 30
     while b"trust" not in seen and time.monotonic() < until:
         seen += os.read(ours, 65_536)
+    return process, ours, seen
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is made by a pty")
+def test_a_terminal_that_closes_ends_it_without_a_word(run: Run, refused: Http) -> None:
+    process, ours, _ = watched()
     os.close(ours)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, b"")
@@ -128,13 +134,7 @@ def test_a_terminal_that_closes_ends_it_without_a_word(run: Run, refused: Http) 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="a terminal is made by a pty")
 def test_on_a_terminal_a_table_changes_in_its_place_and_ctrl_c_ends_it(run: Run, refused: Http) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "service.cli.run", "ehr", "list", "--watch"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
-    os.close(theirs)
-    seen, until = b"", time.monotonic() + 30
-    while b"trust" not in seen and time.monotonic() < until:
-        seen += os.read(ours, 65_536)
+    process, ours, seen = watched()
     process.send_signal(signal.SIGINT)
     reading = True
     while reading:
