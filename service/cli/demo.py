@@ -45,7 +45,7 @@ def demo(directory: Path, port: int, sandbox_port: int, examples: Path, once: bo
                 arrived = _go_through(made, examples, started)
             except requests.RequestException as error:
                 _all_run(made, started)
-                raise Failure(f"The service does not answer ({type(error).__name__}): see {made.directory / 'service.log'}") from None
+                raise Failure(f"The service does not answer ({type(error).__name__}): see {_log(made, 'service')}") from None
             if once:
                 sys.exit(0 if arrived else 1)
             _clients(made)
@@ -88,12 +88,12 @@ def _processes(made: Demo) -> Iterator[Started]:
             ("service", ["serve"], f"{made.base}/health/ready"),
             ("worker", ["work"], None),
         ):
-            log = (made.directory / f"{name}.log").open("ab")
+            log = _log(made, name).open("ab")
             process = subprocess.Popen([*command, *args], env={**os.environ, **made.environment}, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
             log.close()
             started.append((name, process))
             if ready is not None:
-                _wait_for(name, process, ready, made.directory / f"{name}.log")
+                _wait_for(name, process, ready, _log(made, name))
         yield started
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -107,11 +107,15 @@ def _all_run(made: Demo, started: Started) -> None:
     """Raises Failure where one of the processes has ended by itself: without it the rest only seems to work."""
     for name, process in started:
         if process.poll() is not None:
-            raise Failure(f"The {name} has ended ({_how(process.returncode)}). The end of its log:\n{_tail(made.directory / f'{name}.log')}")
+            raise Failure(f"The {name} has ended ({_how(process.returncode)}). The end of its log:\n{_tail(_log(made, name))}")
 
 
 def _how(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def _log(made: Demo, name: str) -> Path:
+    return made.directory / f"{name}.log"
 
 
 def _tail(log: Path) -> str:

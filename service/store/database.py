@@ -11,16 +11,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
+from service.store.own_files import OwnFile, WriteQueue
 from service.store.sql import run
 
 T = TypeVar("T")
@@ -95,11 +96,12 @@ class Database:
             "hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": pool, "max_overflow": pool,
             "pool_use_lifo": True,  # the connection that was used last knows the most: its pages and statements are at hand, and others' take no room
         }  # fmt: skip
+        self._queue: WriteQueue | None = None
+        self._presence: OwnFile | None = None  # locked by all who have it open
         if self.sqlite:
             assert self.url.database, "a database in memory cannot be shared between processes"
-            self._file = Path(os.path.realpath(self.url.database))  # whatever links lead to it, those who have it open meet
-        self._queue = WriteQueue(Path(f"{self._file}.lock")) if self.sqlite else None
-        self._opened = dict[int, IO[bytes]]()
+            file = os.path.realpath(self.url.database)  # whatever links lead to it, those who have it open meet
+            self._queue, self._presence = WriteQueue(Path(f"{file}.lock")), OwnFile(Path(f"{file}.open"))
 
     @property
     def engine(self) -> Engine:
@@ -110,14 +112,14 @@ class Database:
         return found
 
     def _made(self) -> Engine:
-        if not self.sqlite:
+        if self._presence is None:
             made = self._on_postgres()
             with made.connect() as connection:  # after who is alone with it
                 connection.exec_driver_sql(f"{WAITS}({OPENING})")
                 connection.exec_driver_sql(f"SELECT pg_advisory_unlock_shared({OPENING})")
             return made
-        if os.getpid() not in self._opened:
-            self._opened[os.getpid()] = self._presence(fcntl.LOCK_SH)
+        if not self._presence.is_open:
+            self._presence.lock(fcntl.LOCK_SH)
         url = self.url.set(drivername="sqlite+pysqlite")
         made = create_engine(url, module=sqlite_driver(), connect_args={"check_same_thread": False, "timeout": 10}, **self._pooling)
         event.listen(made, "connect", self._set_up_sqlite)
@@ -178,23 +180,13 @@ class Database:
         with self.engine.connect() as connection, _transaction(connection, begin, "COMMIT"):
             return work(connection)
 
-    def _presence(self, lock: int) -> IO[bytes]:
-        """The file by which processes that have a SQLite database open know of each other, locked. Raises OSError where it cannot be."""
-        path = Path(f"{self._file}.open")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            file = stack.enter_context(path.open("ab"))
-            fcntl.flock(file, lock)
-            stack.pop_all()
-        return file
-
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While no other process of ours has the database open: who opens it meanwhile waits. Our own connections are closed first. Raises InUse."""
         self.close()
         try:
-            if self.sqlite:
-                self._opened[os.getpid()] = self._presence(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._presence is not None:
+                self._presence.lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield
                 return
             self._engines[os.getpid()] = made = self._on_postgres()
@@ -228,11 +220,9 @@ class Database:
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
-        if self._queue is not None:
-            self._queue.close()
-        opened = self._opened.pop(os.getpid(), None)
-        if opened is not None:
-            opened.close()
+        for one in (self._queue, self._presence):
+            if one is not None:
+                one.close()
 
 
 @contextmanager
@@ -275,38 +265,6 @@ def never_written(error: Exception) -> bool:
     """Whether what was to be written is the fault, and would be the next time: a text that the database cannot hold, a number beyond its own."""
     cause = error.orig if isinstance(error, StatementError) else error
     return isinstance(cause, TypeError | ValueError | ArithmeticError) or any(base.__name__ == "DataError" for base in type(cause).__mro__)
-
-
-class WriteQueue:
-    """The place where the writers of all processes and threads stand in line: a lock on a file beside the database."""
-
-    def __init__(self, path: Path):
-        self._path, self._mine, self._opened = path, threading.Lock(), dict[int, IO[bytes]]()
-
-    def __enter__(self) -> None:
-        self._mine.acquire()
-        try:
-            fcntl.flock(self._file(), fcntl.LOCK_EX)
-        except BaseException:
-            self._mine.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._file(), fcntl.LOCK_UN)
-        self._mine.release()
-
-    def close(self) -> None:
-        found = self._opened.pop(os.getpid(), None)
-        if found is not None:
-            found.close()
-
-    def _file(self) -> IO[bytes]:
-        """This process's own open file: a lock that came with a fork would be the parent's too."""
-        found = self._opened.get(os.getpid())
-        if found is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            found = self._opened[os.getpid()] = self._path.open("ab")
-        return found
 
 
 def dialect_of(connection: Connection) -> str:

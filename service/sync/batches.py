@@ -32,7 +32,7 @@ class Batch:
     numbers: dict[bytes, int]  # uuid -> resource, of everything that is referred to
     held: dict[int, Copy]
     open: dict[int, str]  # resource -> state of a delivery that is not over
-    never: dict[int, int]  # what is referred to and was never owed, though the EHR may have it: resource -> key of its stream
+    never: set[int]  # what is referred to and was never owed, though the EHR may have it
     coming: set[int] = field(default_factory=set)  # resources that the Bundle creates which is being put together
     settled: list[Settled] = field(default_factory=list)
     contested: list[Sides] = field(default_factory=list)
@@ -70,7 +70,7 @@ def due(connection: Connection, lease: Lease, target: Target, level: int, *, by:
     held = copies.held(connection, target.id, about)
     states = streams.open_states(connection, target.id, about)
     unknown = {num for num in numbers.values() if num not in held and num not in states}
-    never = catching.never_owed(connection, target.id, unknown, level, target.types) if unknown else {}
+    never = set(catching.never_owed(connection, target.id, unknown, level, target.types))
     return Batch(level, found, deliver.in_order(owed), numbers, held, states, never, failures=target.failures)
 
 
@@ -105,7 +105,7 @@ def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: st
 def lacks(batch: Batch, ready: Ready | Match | Outcome) -> set[int]:
     """What the EHR was never owed though this is about to be sent without it, or waits for it."""
     wants = ready.unresolved if isinstance(ready, Ready) else ready.wants if isinstance(ready, Waits) else ()
-    return {num for num in wants if num in batch.never}
+    return batch.never.intersection(wants)
 
 
 def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcome, outcome: Outcome) -> None:
@@ -167,7 +167,7 @@ def settle(tx: Connection, batch: Batch, lease: Lease, target: Target, now: int)
     """Settles a batch, and owes again what waited for what the EHR now holds. Raises LeaseLost."""
     wanted = {wants for wants, _ in batch.waiting} | batch.first
     held = {c.resource for c in batch.holding if c.remote_id is not None}
-    never = wanted & batch.never.keys()
+    never = wanted & batch.never
     copies.lock(tx, target.id, never | (held if lease.key <= 0 else set()), wanted)
     streams.settle(tx, lease, batch.settled, now)
     copies.hold(tx, batch.holding, now)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from service import metrics
@@ -137,7 +138,7 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
         for n, owed in enumerate(left):
             ready = _ready(stream, batch, owed)
             if _waits_its_turn(stream, batch, ready):
-                yield [Came(one) for one in (*(e.ready.owed for e in entries), *later, *left[n:])]
+                yield _unsent(entries, later, left[n:])
                 return
             entry = None if owed.delivery in alone else _entry(stream, ready)
             if (entries or later) and _follows(owed, entry, entries, later):
@@ -148,16 +149,20 @@ def _tries(stream: Stream, batch: Batch, left: list[Owed]) -> Iterator[list[Came
             elif _goes_on(stream, batch):
                 yield [_single(stream, batch, owed, ready, alone)]
             else:
-                yield [Came(one) for one in (*(e.ready.owed for e in entries), *later, *left[n:])]
+                yield _unsent(entries, later, left[n:])
                 return
         if entries and not _goes_on(stream, batch):
-            yield [Came(one) for one in (*(e.ready.owed for e in entries), *later)]
+            yield _unsent(entries, later)
             return
         if len(entries) == 1:
             yield [_single(stream, batch, entries[0].ready.owed, entries[0].ready, alone)]
         elif entries:
             yield _together(stream, batch, entries, alone)
         left = [one.ready.owed for one in entries if len(entries) > 1 and one.ready.owed.delivery in alone] + later
+
+
+def _unsent(entries: Sequence[Entry], *left: Sequence[Owed]) -> list[Came]:
+    return [Came(one) for one in chain((entry.ready.owed for entry in entries), *left)]
 
 
 def _waits_its_turn(stream: Stream, batch: Batch, ready: Ready | Match | Outcome) -> bool:

@@ -55,18 +55,22 @@ def operating_catch_up(database: Database, name: str) -> None:
     database.write(lambda tx: operating.catch_up(tx, name))
 
 
-def test_an_ehr_that_wants_only_changes_is_owed_nothing_that_was_there(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
-    people(clinic)
+def for_changes(service: Service, ehr: Small) -> None:
+    """Adds an EHR that wants only what changes from now on."""
     found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
     service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+
+
+def test_an_ehr_that_wants_only_changes_is_owed_nothing_that_was_there(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
+    people(clinic)
+    for_changes(service, ehr)
     assert work() == 0 and ehr.writes == []
 
 
 def test_an_ehr_that_wants_only_changes_is_owed_what_they_make_no_sense_without(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
     people(clinic, "ann", "ben")
     put(clinic, "dosing-encounters", dosing("before"))
-    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
-    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    for_changes(service, ehr)
     put(clinic, "dosing-encounters", dosing("after", start="2026-03-09T09:30:00+00:00", end="2026-03-09T13:10:00+00:00"))
     for _ in range(3):
         work()
@@ -81,8 +85,7 @@ def test_an_ehr_that_wants_only_changes_is_owed_what_they_make_no_sense_without(
 def test_what_changes_refer_to_is_there_before_them_so_that_nothing_is_sent_twice(clinic: Http, ehr: Small, work: Work, service: Service) -> None:
     names = [f"p{n}" for n in range(6)]
     people(clinic, *names)
-    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
-    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    for_changes(service, ehr)
     for name in names:
         put(clinic, "dosing-encounters", dosing(f"visit-{name}", name, participants=[{"practitioner": "dr-shah", "function": "prescriber"}]))
     work()
@@ -98,8 +101,7 @@ def test_an_ehr_is_not_told_of_a_patient_by_what_it_is_not_sent(taken: tuple[str
     types = [{"type": type_, "interaction": interactions, "searchParam": [{"name": "identifier"}]} for type_ in taken]
     ehr.statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server", "resource": types}]}
     people(clinic)
-    found = targets.Target("late", ehr.base, "4.0.1", 1, None, None, False, 4, 0, 0, settings={"create_people": True, "private": True})
-    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now()), from_now=True))
+    for_changes(service, ehr)
     put(clinic, "dosing-encounters", dosing())
     if "Encounter" in taken:
         clinic.delete("/api/v1/dosing-encounters/dose")  # before anybody was told

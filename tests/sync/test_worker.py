@@ -471,7 +471,7 @@ def test_a_worker_that_works_until_nothing_is_due_waits_for_what_another_one_has
     connect("small", ehr.base, 1, in_flight=9)
     people(clinic)
     now = micros(service.tenant.now())
-    [*places] = database.write(lambda tx: streams.lease(tx, "another", now, now + 600_000_000, 9))
+    places = database.write(lambda tx: streams.lease(tx, "another", now, now + 600_000_000, 9))
     waits = threading.Thread(target=lambda: Worker(service, threads=1).run(until_idle=True))
     waits.start()
     waits.join(0.3)
