@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import requests
+
 from benchmarks.deployment import ROOT, Deployment, _wait, example, free_port, next_doses
 from benchmarks.load import load, request
 from mappings import KINDS
@@ -35,12 +37,12 @@ def mapping(rounds: int = 7, each: int = 300) -> Figures:
 
 
 @contextmanager
-def bare_route(like: Deployment) -> Iterator[int]:
-    """The bare route in the same gunicorn: the same worker class, processes and threads."""
-    port = free_port()
-    workers, threads = like.service.settings.web_workers, like.service.settings.web_threads
-    command = [sys.executable, "-m", "gunicorn", "-w", str(workers), "--threads", str(threads), "-k", "gthread", "--keep-alive", "75"]
-    process = subprocess.Popen([*command, "-b", f"127.0.0.1:{port}", "benchmarks.bare:app"], cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ})
+def bare_route(like: Deployment, size: int) -> Iterator[int]:
+    """The bare routes in the same gunicorn: the same worker class, processes and threads, and as many bytes."""
+    port, settings = free_port(), like.service.settings
+    command = [sys.executable, "-m", "gunicorn", "-w", str(settings.web_workers), "--threads", str(settings.web_threads), "-k", "gthread", "--keep-alive", "75"]
+    environment = {**os.environ, "BARE_BYTES": str(size), "BARE_DATABASE": settings.database_url}
+    process = subprocess.Popen([*command, "-b", f"127.0.0.1:{port}", "benchmarks.bare:app"], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/fhir/r4/a/b", process)
         yield port
@@ -54,17 +56,34 @@ def single(on: Deployment) -> list[bytes]:
     return [request("GET", f"/fhir/r4/Observation/{one}", on.token) for one in on.ids("Observation")]
 
 
+def size_of_one(on: Deployment) -> int:
+    """How many bytes a read is answered with, the median of those that are asked for."""
+    def asked(one: str) -> int:
+        return len(requests.get(f"{on.url}/fhir/r4/Observation/{one}", headers={"Authorization": f"Bearer {on.token}"}, timeout=10).content)
+
+    return int(statistics.median(asked(one) for one in on.ids("Observation")))
+
+
 def reads(on: Deployment, rounds: int = 15, seconds: float = 1.5) -> Figures:
-    """Reads of single resources against the bare route, turn by turn; the ratio is the median of the turns'."""
-    asked = single(on)
-    ours, theirs = [], []
-    with bare_route(on) as port:
-        load(port, asked, seconds=1), load(on.port, asked, seconds=1)
+    """Reads of single resources against the bare route, turn by turn; a ratio is the median of the turns'.
+
+    Beside it stands what the bare route comes to that asks the database for a 1: the most that a read could on this machine.
+    """
+    ours, found = single(on), dict[str, list[float]]()
+    asking = [request("GET", "/asking/r4/Observation/one", on.token)]
+    with bare_route(on, size_of_one(on)) as port:
+        turns = {"reads/s": (on.port, ours), "bare/s": (port, ours), "bare that asks/s": (port, asking)}
+        for there, asked in turns.values():
+            load(there, asked, seconds=1)
         for _ in range(rounds):
-            theirs.append(load(port, asked, seconds=seconds).per_second)
-            ours.append(load(on.port, asked, seconds=seconds).per_second)
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    return {"reads/s": statistics.median(ours), "bare/s": statistics.median(theirs), "ratio": ratio}
+            for name, (there, asked) in turns.items():
+                measured = load(there, asked, seconds=seconds)
+                assert not measured.failed, name
+                found.setdefault(name, []).append(measured.per_second)
+    by_bare = {name: statistics.median(a / b for a, b in zip(found[name], found["bare/s"], strict=True)) for name in ("reads/s", "bare that asks/s")}
+    return {name: statistics.median(all_) for name, all_ in found.items()} | {
+        "ratio": by_bare["reads/s"], "ratio of the bare route that asks": by_bare["bare that asks/s"],
+    }  # fmt: skip
 
 
 def searches(on: Deployment, seconds: float = 3) -> Figures:

@@ -1,8 +1,11 @@
 """The one place where things are wired: settings in, a Flask application out."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, Rule
 
 from service import logs
@@ -24,10 +27,39 @@ def _no_address(*_: object, **__: object) -> tuple[str, str]:
     raise NotImplementedError
 
 
+class NoSessions(SessionInterface):
+    """Who calls is said by a token, each time anew."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+
 class App(Flask):
-    """An application that routes by path alone: a Host of 8,000 letters is no error, and one of somebody else's is no matter."""
+    """An application that routes by path alone: a Host of 8,000 letters is no error, and one of somebody else's is no matter.
+
+    Its views answer whatever becomes of them (`service.web`). What Flask would do round each for hooks, signals, sessions and
+    coroutines, of which there are none here, is left out ([decision 9](../docs/decisions/0009-what-a-request-does-itself.md)).
+    """
 
     url_rule_class = Routed
+    session_interface = NoSessions()
+
+    def full_dispatch_request(self) -> Any:
+        try:
+            return self.dispatch_request()
+        except HTTPException as error:  # no route takes it
+            return self.handle_user_exception(error)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        pass
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        pass
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         return self.url_map.bind("localhost", path_info=request.path, default_method=request.method) if request is not None else None

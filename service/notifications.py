@@ -32,7 +32,7 @@ def heard(call: Call) -> Answer:
     service, name = call.service, call.args["name"]
     with service.database.glance() as connection:
         target = targets.get(connection, name)
-    given = call.request.headers.get(HEADER, "")
+    given = call.header(HEADER) or ""
     if not hmac.compare_digest(given.encode(), token(service.tenant, name).encode()) or target is None:
         raise NotAuthenticated("No EHR says who it is with this token")
     types = told(_bundle(call))

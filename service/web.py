@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
-from flask import Request, Response, current_app, request
+from flask import Request, current_app, request
 from flask.globals import request_ctx
-from werkzeug.datastructures import Accept, Headers
+from werkzeug.datastructures import Accept
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.http import parse_accept_header
 
-from service import metrics
 from service.errors import Malformed, NotFound, NotOffered, ServiceError, TooLarge, WrongMediaType, as_service_error
 from service.security.clients import Caller
 from service.store.audit import Event
 from service.store.clock import micros
+from service.trail import Answered
 from service.wire import decode
 from service.wiring import Service
 
@@ -54,6 +55,22 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Sent:
+    """An answer as a WSGI server takes it (PEP 3333). What werkzeug's responses can do besides took as long as a look-up (measured)."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes):
+        self.status, self.headers, self.body = status, headers, body
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response(_line(self.status), self.headers)
+        return () if environ["REQUEST_METHOD"] == "HEAD" or self.status in BODILESS else [self.body]
+
+
+@cache
+def _line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
 @dataclass
 class Call:
     """One request. `patient`, `level` and `detail` are for the audit, and set by the handler."""
@@ -78,6 +95,11 @@ class Call:
         """When the request came, in microseconds: one moment for all that is looked at."""
         return micros(self.service.tenant.now())
 
+    def header(self, name: str) -> str | None:
+        """What a header of the request says, Content-Type and Content-Length apart. werkzeug's own way raises and catches where it is not there."""
+        found: str | None = self.request.environ.get(_variable(name))
+        return found
+
     def json(self, *types: str) -> Any:
         """The body as JSON. Raises WrongMediaType, TooLarge and Malformed."""
         given = (self.request.mimetype or "").lower()
@@ -101,7 +123,7 @@ class Call:
     def body(self, limit: int | None = None) -> bytes:
         """The whole body. Raises WrongMediaType, TooLarge, and Malformed where its sender hung up."""
         limit = limit or self.service.settings.body_limit
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if (self.header("Content-Encoding") or "identity").lower() != "identity":
             raise WrongMediaType("The body has to come without a Content-Encoding")
         length = self.request.content_length
         if (length or 0) > limit:
@@ -120,7 +142,18 @@ class Call:
 
     def event(self, action: str, status: int) -> Event:
         client = self.caller.client if self.caller else NOBODY
-        return Event(self.now, client, action, self.request.path[:500].replace("\0", "\ufffd"), status, self.id, self.patient, self.level, self.detail)
+        return Event(self.now, client, action, self.path, status, self.id, self.patient, self.level, self.detail)
+
+    @cached_property
+    def path(self) -> str:
+        """What was asked for, as it is told: without its query, and no longer than anybody reads."""
+        return self.request.path[:500].replace("\0", "\ufffd")
+
+
+@cache
+def _variable(name: str) -> str:
+    """Where WSGI has a header (PEP 3333)."""
+    return f"HTTP_{name.upper().replace('-', '_')}"
 
 
 class Flavour(Protocol):
@@ -130,7 +163,7 @@ class Flavour(Protocol):
 
 
 Handler = Callable[[Call], Answer]
-View = Callable[..., Response]
+View = Callable[..., Sent]
 
 
 def guarded(service: Service, flavour: Flavour, action: str, handler: Handler) -> View:
@@ -173,19 +206,17 @@ def _offered() -> list[str]:
 
 
 def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, public: bool) -> View:
-    def view(**args: str) -> Response:
+    def view(**args: str) -> Sent:
         began = time.perf_counter()
         call = _call(service, args)
         try:
             if not public:
-                call.caller = service.gate.caller(call.request.headers.get("Authorization"))
+                call.caller = service.gate.caller(call.header("Authorization"))
             _storable(call.request)
             answer = handler(call)
         except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
             answer = _failed(call, flavour, action, error)
-        if not public and not call.audited:
-            service.trail.note(call.event(action, answer.status))
-        return _finished(call, action, answer, began)
+        return _finished(call, action, answer, began, audited=public or call.audited)
 
     view.guard = "public" if public else "token"  # type: ignore[attr-defined]
     return view
@@ -193,8 +224,10 @@ def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, 
 
 def _call(service: Service, args: dict[str, str]) -> Call:
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
-    given = asked.headers.get("X-Request-ID", "")
-    return Call(service, asked, given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}", args=args)
+    call = Call(service, asked, "", args=args)
+    given = call.header("X-Request-ID") or ""
+    call.id = given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}"
+    return call
 
 
 def _storable(asked: Request) -> None:
@@ -205,11 +238,11 @@ def _storable(asked: Request) -> None:
         raise Malformed("The query has a NUL")
 
 
-def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Response:
+def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Sent:
     """The answer to what no route takes: a path that leads nowhere, or a method that nobody here has heard of."""
     call = _call(service, {})
     known = not_offered(call) if error.code in (404, 405) else ServiceError(WENT_WRONG)
-    return _finished(call, "nothing", flavour.error(known, call), time.perf_counter())
+    return _finished(call, "nothing", flavour.error(known, call), time.perf_counter(), audited=True)
 
 
 def _failed(call: Call, flavour: Flavour, action: str, error: Exception) -> Answer:
@@ -236,46 +269,28 @@ def _where(error: Exception) -> str:
     return found
 
 
-@cache
-def _constant(type_: str) -> Headers:
-    """The headers that every answer of a media type has; copied, they cost nothing to check again."""
-    return Headers([*([("Content-Type", type_)] if type_ else []), ("X-Content-Type-Options", "nosniff")])
-
-
 @lru_cache(maxsize=100)
 def _takes_gzip(accepted: str) -> bool:
     """Whether a caller takes gzip: `gzip;q=0` says that it does not (RFC 9110, 12.5.3)."""
     return parse_accept_header(accepted, Accept)["gzip"] > 0
 
 
-class _Bytes(Response):
-    """A body that is there and headers that are whole, for which werkzeug's own going over them again, and copying them, is left out."""
-
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        start_response(self.status, self.headers.to_wsgi_list())
-        return () if environ["REQUEST_METHOD"] == "HEAD" or self.status_code in BODILESS else [self.get_data()]
-
-
-def _finished(call: Call, action: str, answer: Answer, began: float) -> Response:
-    headers = Headers(_constant(answer.type if answer.body or answer.status == 200 else ""))
-    for name, value in answer.headers.items():
-        headers.add(name, value)
-    if "Cache-Control" not in answer.headers:
-        headers.add("Cache-Control", "no-store")
-    headers.add("X-Request-ID", call.id)
+def _finished(call: Call, action: str, answer: Answer, began: float, *, audited: bool) -> Sent:
+    """The answer as it is sent, and what is said of it. `audited` is what has a row on the trail, or needs none."""
     body = answer.body
+    headers = [("Content-Type", answer.type)] if body or answer.status == 200 else []
+    headers += [("X-Content-Type-Options", "nosniff"), *answer.headers.items()]
+    if "Cache-Control" not in answer.headers:
+        headers.append(("Cache-Control", "no-store"))
+    headers.append(("X-Request-ID", call.id))
     if len(body) > WORTH_COMPRESSING:
-        headers.add("Vary", "Accept-Encoding")
-        if _takes_gzip(call.request.headers.get("Accept-Encoding", "")):
+        headers.append(("Vary", "Accept-Encoding"))
+        if _takes_gzip(call.header("Accept-Encoding") or ""):
             body = gzip.compress(body, 1, mtime=0)
-            headers.add("Content-Encoding", "gzip")
-    response = _Bytes(body, answer.status, headers)
-    if answer.status in BODILESS:
-        response.headers.remove("Content-Length")
-    took = time.perf_counter() - began
-    metrics.request(action, answer.status, took)
-    call.service.log.info(
-        "request", action=action, method=call.request.method, path=call.request.path, status=answer.status, ms=round(took * 1000, 1),
-        client=call.caller.client if call.caller else NOBODY, request=call.id,
-    )  # fmt: skip
-    return response
+            headers.append(("Content-Encoding", "gzip"))
+    if answer.status not in BODILESS:
+        headers.append(("Content-Length", str(len(body))))
+    event = None if audited else call.event(action, answer.status)
+    seconds, client = time.perf_counter() - began, call.caller.client if call.caller else NOBODY
+    call.service.trail.note(Answered(time.time(), client, action, call.request.method, call.path, answer.status, seconds, call.id, event))
+    return Sent(answer.status, headers, body)

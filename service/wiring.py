@@ -9,12 +9,12 @@ from mappings import search
 from service.config import Settings, secret_of
 from service.security.access import Gate
 from service.security.assertions import KeySource
-from service.security.trail import Trail
 from service.store import migrate
 from service.store.clock import Now, now_of, restores
 from service.store.database import Database
 from service.store.index import Parameters
 from service.tenant import Tenant, derived
+from service.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -50,5 +50,5 @@ def wire(settings: Settings, now: Now | None = None) -> Service:
         restored = restores(connection)
     tenant = Tenant(secret, Parameters(numbers, derived(secret, "search index")), settings.rule_thresholds(), now, restored)
     log = structlog.get_logger().bind()  # bound once: a logger that is bound for each line costs as much as the line
-    trail = Trail(database, sync=settings.audit_reads == "sync", failed=lambda error: log.error("audit_not_written", error=type(error).__name__))
+    trail = Trail(database, log, sync=settings.audit_reads == "sync")
     return Service(settings, database, tenant, Gate(database, now, rate=settings.rate_limit), trail, log=log)

@@ -17,10 +17,10 @@ MAPPINGS_MAY = {"marshmallow": ("mappings/schema.py", "mappings/"), "fhir": ("ma
 # The service, leaves first: what stands in a row may import what stands in the rows above it, and nothing else of the service.
 # A new part of it needs a place here.
 LAYERS = (
-    ("errors", "config", "metrics"),
+    ("errors", "config", "metrics", "together"),
     ("wire", "logs", "manners"),
     ("store",),
-    ("tenant",),
+    ("tenant", "trail"),
     ("security", "disclosing", "references", "renderings", "pages"),
     ("connecting", "attempts"),
     ("exchange", "operating", "wiring"),

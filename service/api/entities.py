@@ -45,7 +45,7 @@ def create(call: Call) -> Answer:
     allow(call, kind, "c")
     raw = call.json(JSON)
     entity = load(kind, raw)
-    key = call.request.headers.get("Idempotency-Key")
+    key = call.header("Idempotency-Key")
     prepared = _prepared(call, kind, entity)
     if key is None:
         return _write(call, kind, entity, lambda act: publish(act, kind, entity, prepared), new=True)

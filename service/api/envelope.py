@@ -98,18 +98,18 @@ def written(call: Call, kind: Kind, done: Published) -> Answer:
 
 def knows(call: Call, stored: Stored) -> bool:
     """Whether If-None-Match names the version that is there, compared weakly (RFC 9110, 13.1.2)."""
-    given = [tag.strip() for tag in call.request.headers.get("If-None-Match", "").split(",")]
+    given = [tag.strip() for tag in (call.header("If-None-Match") or "").split(",")]
     return ANY in given or str(stored.version) in [found[1] for tag in given if (found := ETAG.fullmatch(tag))]
 
 
 def wants_new(call: Call) -> bool:
     """Whether If-None-Match says that there may be none yet."""
-    return call.request.headers.get("If-None-Match", "").strip() == ANY
+    return (call.header("If-None-Match") or "").strip() == ANY
 
 
 def expected_version(call: Call) -> int | None:
     """The version of If-Match, None where there is none or any will do."""
-    given = call.request.headers.get("If-Match")
+    given = call.header("If-Match")
     if given is None or given.strip() == ANY:
         return None
     found = ETAG.fullmatch(given.strip())

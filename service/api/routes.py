@@ -81,7 +81,7 @@ def add_routes(app: Flask, service: Service) -> None:
 def _acceptable(route: Route) -> Handler:
     """The handler, for callers who take what it produces."""
     def handle(call: Call) -> Answer:
-        if "Accept" in call.request.headers:
+        if call.header("Accept") is not None:
             accepted = call.request.accept_mimetypes
             if not accepted.quality(route.produces) and not accepted.quality(JSON):
                 raise NotAcceptable(f"Only {route.produces} is offered")

@@ -31,6 +31,7 @@ class Web(BaseApplication):  # type: ignore[misc]
             "bind": f"{settings.host}:{settings.port}", "workers": settings.web_workers, "threads": settings.web_threads, "worker_class": "gthread",
             "worker_tmp_dir": _memory(), "preload_app": True, "keepalive": 75, "timeout": 60, "graceful_timeout": 20, "max_requests": 0,
             "limit_request_line": 8190, "limit_request_fields": 60, "loglevel": "warning", "proc_name": "pathway-fhir", "backlog": 512,
+            "forwarded_allow_ips": "",  # where we are is said by PUBLIC_URL, and by no header
             "child_exit": _child_exit, "worker_exit": _worker_exit, **self._more,
         }  # fmt: skip
         for name, value in chosen.items():

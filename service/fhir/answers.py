@@ -1,7 +1,7 @@
 """How FHIR answers: resources as they are stored, Bundles around them, and OperationOutcome for every error."""
 
+import time
 from collections.abc import Iterable
-from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,8 @@ from service.wire import encode, encode_pretty, read
 FHIR_JSON = "application/fhir+json; charset=utf-8"
 TAKEN = ("application/fhir+json", "application/json", "text/json", "json", "*/*", "application/*")
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # What R4 requires of each type, which stays where a caller asks for some elements only.
 REQUIRED = {
@@ -47,7 +49,7 @@ def outcome(severity: str, code: str, problems: Problems) -> dict[str, Any]:
 
 def check_format(call: Call) -> None:
     """JSON is what we speak: `_format` beats Accept, as R4 3.1.0.1.11 says."""
-    if not _taken(_parameter(call, "_format") or call.request.headers.get("Accept") or "*/*"):
+    if not _taken(_parameter(call, "_format") or call.header("Accept") or "*/*"):
         raise NotAcceptable("Only JSON is offered: application/fhir+json")
 
 
@@ -70,10 +72,10 @@ def resource(call: Call, seen: Seen, *, status: int = 200) -> Answer:
 
 def _unchanged(call: Call, seen: Seen) -> bool:
     """A conditional read (R4 3.1.0.5.1): If-None-Match, else If-Modified-Since."""
-    given = call.request.headers
-    if "If-None-Match" in given:
-        return any(tag.strip() in (f'W/"{seen.version}"', f'"{seen.version}"', "*") for tag in given["If-None-Match"].split(","))
-    since = call.request.if_modified_since if "If-Modified-Since" in given else None
+    tags = call.header("If-None-Match")
+    if tags is not None:
+        return any(tag.strip() in (f'W/"{seen.version}"', f'"{seen.version}"', "*") for tag in tags.split(","))
+    since = call.request.if_modified_since if call.header("If-Modified-Since") is not None else None
     return since is not None and seen.at // 1_000_000 <= int(since.timestamp())
 
 
@@ -119,4 +121,6 @@ def outcome_entry(found: dict[str, Any]) -> bytes:
 
 
 def http_date(at: int) -> str:
-    return formatdate(at // 1_000_000, usegmt=True)
+    """A time in microseconds as HTTP writes it (RFC 9110, 5.6.7), whatever the locale."""
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(at // 1_000_000)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"

@@ -59,7 +59,7 @@ def search(call: Call) -> Answer:
     with service.database.glance() as connection:
         reader, seq = reading.state(connection, call.who.reader, call.who.level)
         under_way = Search(call, connection, type_, f"{service.settings.base}/fhir/r4", reader, seq)
-        lenient = "handling=lenient" in call.request.headers.get("Prefer", "")
+        lenient = "handling=lenient" in (call.header("Prefer") or "")
         under_way.asked = understood(type_, given, lenient=lenient, chained=_chained(under_way), base=under_way.base)
         return _answered(under_way)
 

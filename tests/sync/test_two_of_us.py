@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from flask import request
 from sqlalchemy import Connection
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -63,8 +63,12 @@ def _deployed(home: Path, secret: str, clock: Clock) -> tuple[Deployment, BaseWS
     settings = Settings(database_url=f"sqlite:///{home}/pathway.db", secret=secret, log_level="ERROR", outbound_private=True)
     service, asked = wire(settings, clock), list[str]()
     app = create_app(service=service)
-    app.before_request(lambda: asked.append(f"{request.method} {request.path}"))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+
+    def noted(environ: Any, start_response: Any) -> Any:
+        asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return app(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, noted, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return Deployment(service, f"http://127.0.0.1:{server.port}", asked), server
 

@@ -2,10 +2,14 @@
 
 import gzip
 from decimal import Decimal
+from email.utils import formatdate
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service.fhir.answers import http_date
 from service.wire import encode
 from tests.conftest import Clock, Http
 from tests.service.records import dosing, of_type, people, put
@@ -31,6 +35,11 @@ def test_a_resource_is_read_with_its_version_and_time(clinic: Http, visit: str) 
     }  # fmt: skip
 
 
+@given(st.integers(0, 253_402_300_799_999_999))
+def test_times_are_written_as_http_does(at: int) -> None:
+    assert http_date(at) == formatdate(at // 1_000_000, usegmt=True)
+
+
 def test_numbers_keep_the_digits_that_were_sent(clinic: Http, visit: str) -> None:
     [reading] = clinic.get("/fhir/r4/Observation?code=8310-5").json["entry"]
     body = clinic.get(f"/fhir/r4/Observation/{reading['resource']['id']}").body
@@ -39,9 +48,9 @@ def test_numbers_keep_the_digits_that_were_sent(clinic: Http, visit: str) -> Non
 
 def test_who_has_the_version_is_told_that_it_has_not_changed(clinic: Http, clock: Clock, visit: str) -> None:
     first = clinic.get(f"/fhir/r4/{visit}")
-    for given in (first.headers["ETag"], f'"other", {first.headers["ETag"]}', first.headers["ETag"].removeprefix("W/"), "*"):
-        again = clinic.get(f"/fhir/r4/{visit}", If_None_Match=given)
-        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"]), given
+    for tag in (first.headers["ETag"], f'"other", {first.headers["ETag"]}', first.headers["ETag"].removeprefix("W/"), "*"):
+        again = clinic.get(f"/fhir/r4/{visit}", If_None_Match=tag)
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"]), tag
     assert clinic.get(f"/fhir/r4/{visit}", If_Modified_Since=first.headers["Last-Modified"]).status == 304
     assert clinic.get(f"/fhir/r4/{visit}", If_Modified_Since="Wed, 01 Apr 2026 08:59:59 GMT").status == 200
     assert clinic.get(f"/fhir/r4/{visit}", If_None_Match='W/"other"', If_Modified_Since=first.headers["Last-Modified"]).status == 200
