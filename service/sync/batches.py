@@ -1,5 +1,6 @@
 """A batch of one stream: what it is owed now and how that stands at the EHR, what came of each, and all of that settled at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
@@ -72,6 +73,16 @@ def due(connection: Connection, lease: Lease, target: Target, level: int, *, by:
     unknown = {num for num in numbers.values() if num not in held and num not in states}
     never = set(catching.never_owed(connection, target.id, unknown, level, target.types))
     return Batch(level, found, deliver.in_order(owed), numbers, held, states, never, failures=target.failures)
+
+
+def parts(found: Batch, size: int) -> Iterator[Batch]:
+    """What was read in parts, each sent and settled before the next one, which knows what those before it brought there."""
+    of = {one.num: one for one in found.due}
+    while found.owed:
+        owed, found.owed = found.owed[:size], found.owed[size:]  # what is sent is held no longer
+        part = Batch(found.level, [of[one.delivery] for one in owed], owed, found.numbers, found.held, found.open, found.never, failures=found.failures)
+        yield part
+        found.failures = part.failures
 
 
 def _owed(due: Due, row: Rendered | None, level: int) -> Owed:

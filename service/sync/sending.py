@@ -1,4 +1,4 @@
-"""One leased stream: what it is owed is read, sent in the order of references, and settled, batch by batch.
+"""One leased stream: what it is owed is read many at once, put in the order of references, and sent and settled batch by batch.
 
 No transaction is open while an EHR is spoken to. Before anything is sent it is noted that it is; so whatever happens to this
 process, the next one knows what to look for first.
@@ -33,7 +33,8 @@ from service.wire import read
 from service.wiring import Service
 
 Said = TypeVar("Said")
-BATCH = 25
+BATCH = 25  # what is in doubt at most when a worker dies
+READ = 64  # at once: a visit with everything, 60 resources that refer to each other, goes in one order
 REHEARSED = 10_000  # of one stream
 
 
@@ -69,10 +70,7 @@ def send_stream(stream: Stream) -> int:
     """Sends what is due until nothing is left, the EHR is to be left alone, or the worker stops. Returns how many were sent."""
     sent = 0
     try:
-        while stream.keeps() and not stream.stopping():
-            batch = _read(stream)
-            if batch is None:
-                break
+        for batch in _batches(stream):
             _send(stream, batch)
             _settle(stream, batch)
             sent += batch.sent
@@ -83,6 +81,15 @@ def send_stream(stream: Stream) -> int:
         return sent
     stream.service.database.write(lambda tx: streams.release(tx, stream.lease, stream.now))
     return sent
+
+
+def _batches(stream: Stream) -> Iterator[Batch]:
+    """What is due, batch by batch, as long as anything may be sent; read again where the EHR may see more or less meanwhile."""
+    while stream.keeps() and not stream.stopping() and (found := _read(stream)) is not None:
+        for n, batch in enumerate(batches.parts(found, BATCH)):
+            if n and (stream.stopping() or not stream.keeps() or _moved(stream, batch)):
+                break
+            yield batch
 
 
 def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
@@ -96,21 +103,21 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
     if batch is None:
         return
     batch.held |= assumed
-    for start in range(0, len(batch.owed), BATCH):
-        for came in _tries(stream, batch, batch.owed[start : start + BATCH]):
-            assumed |= {one.resource: one for one in batch.holding}
+    for part in batches.parts(batch, BATCH):
+        for came in _tries(stream, part, part.owed):
+            assumed |= {one.resource: one for one in part.holding}
             yield from came
 
 
 def _read(stream: Stream) -> Batch | None:
-    """The next batch, with the EHR as it is now; None where nothing is due, or nothing may be sent to it any more."""
+    """What is due next, with the EHR as it is now; None where nothing is, or nothing may be sent to it any more."""
     with stream.service.database.reading() as connection:
         target = targets.get(connection, stream.target.id)
         level = targets.told_at(connection, target, stream.patient, stream.now) if target is not None else None
         if target is None or level is None:
             return None
         stream.target = target
-        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=BATCH)
+        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=READ)
 
 
 def _send(stream: Stream, batch: Batch) -> None:
@@ -185,7 +192,7 @@ def _entry(stream: Stream, ready: Ready | Match | Outcome) -> Entry | None:
 
 
 def _goes_on(stream: Stream, batch: Batch) -> bool:
-    """Whether anything more may be sent of a batch. With the first it was just read that it may."""
+    """Whether anything more may be sent of a batch. For the first it was just looked whether it may."""
     if stream.rehearses:
         return True
     return not batch.snoozed_until and stream.keeps() and not (batch.settled and (stream.stopping() or _moved(stream, batch)))

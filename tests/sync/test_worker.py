@@ -19,10 +19,11 @@ from service.config import Settings
 from service.store import streams, targets
 from service.store.clock import DatabaseTime, micros
 from service.store.database import Database
+from service.sync import sending
 from service.sync.worker import Worker
 from service.wiring import Service, wire
 from tests.conftest import Clock, Http, token_for
-from tests.service.records import consent, dosing, emdr, of_type, patient, people, practitioner, provision, put
+from tests.service.records import consent, dosing, emdr, example, of_type, patient, people, practitioner, provision, put
 from tests.service.tables import dicts
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.small import Small
@@ -236,20 +237,52 @@ def test_a_consent_between_owing_and_sending_is_obeyed(clinic: Http, ehr: Small,
     assert {one["resource"]["type"] for one in deliveries(clinic, state="cancelled")} >= {"Patient", "Encounter", "Observation"} and states(clinic)["waiting"] == 0
 
 
-def test_a_consent_that_comes_while_a_batch_is_under_way_is_obeyed_from_the_next_resource_on(clinic: Http, ehr: Small, connect: Connect, work: Work) -> None:
+@pytest.mark.parametrize("there", [3, *range(20, 26)])  # in the middle of a batch, and about where one ends and the next begins
+def test_a_consent_that_comes_while_a_batch_is_under_way_is_obeyed_from_the_next_resource_on(
+    clinic: Http, ehr: Small, connect: Connect, work: Work, there: int
+) -> None:
     connect("small", ehr.base, 1)
     people(clinic)
-    put(clinic, "dosing-encounters", dosing(observations=readings(12)))
+    put(clinic, "dosing-encounters", dosing(observations=readings(15)))
     denied = []
 
     def deny(method: str, path: str) -> None:
-        if method == "POST" and path == "/Observation" and len(ehr.of("Observation")) == 3 and not denied:
+        if method == "POST" and path == "/Observation" and len(ehr.of("Observation")) == there and not denied:
             denied.append(put(clinic, "consents", consent(provisions=[provision("deny", "C0", role="ehr")])))
 
     ehr.before = deny
     work()
-    assert denied and len(ehr.of("Observation")) == 4  # the one that was on its way
+    assert denied and len(ehr.of("Observation")) == there + 1  # the one that was on its way
     assert states(clinic)["waiting"] == 0
+
+
+def test_a_visit_of_several_batches_is_sent_once(clinic: Http, sandbox: Sandbox, connect: Connect, work: Work) -> None:
+    connect("plain", sandbox.url("plain"), 2)
+    for plural, name in (("practitioners", "dr-shah"), ("practitioners", "nurse-okafor"), ("clinics", "riverside"), ("patients", "ann")):
+        put(clinic, plural, example(plural, name))
+    work()
+    there, versions = sum(sandbox.counts("plain").values()), sandbox.versions("plain")
+    visit = example("dosing-encounters", "ann-dose-1")
+    put(clinic, "dosing-encounters", {name: value for name, value in visit.items() if name not in ("pathwayId", "screeningId", "consentId")})
+    work()
+    arrived = sum(sandbox.counts("plain").values()) - there
+    assert sending.BATCH < arrived == sandbox.versions("plain") - versions
+
+
+def test_what_changes_after_it_was_read_and_before_its_batch_begins_is_sent_as_it_is_then(clinic: Http, ehr: Small, connect: Connect, work: Work) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+    corrected = []
+
+    def correct(method: str, path: str) -> None:
+        if path == "/Observation" and not corrected:
+            corrected.append(put(clinic, "dosing-encounters", dosing(observations=[*readings(29), {**readings(30)[29], "hr": 140}])))
+
+    ehr.before = correct
+    work()
+    assert {one["valueQuantity"]["value"] for one in ehr.of("Observation") if "valueQuantity" in one} == {*range(60, 89), 140}
+    assert corrected and "PUT Observation" not in ehr.writes
 
 
 def test_a_reference_that_resolves_while_it_is_sent_as_a_logical_one_is_sent_again(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
