@@ -246,7 +246,7 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     """Says that a person or place of ours is one that the EHR has already: `reference` is Type/kind's key, such as Patient/ann.
 
     What it was linked to before was another: all that the EHR holds of the patient is looked at again, and sent where it names that;
-    what was refused under it is owed again.
+    what was refused under it, waits, or is being sent at this moment, is owed again.
     Raises NotFound, and Unprocessable, also for what is another patient's there unless both are said to be the same person.
     """
     if problems := wrong_link(remote_id):
@@ -264,7 +264,7 @@ def link(tenant: Tenant, tx: Connection, name: str, reference: str, remote_id: s
     copies.hold(tx, [Copy(name, num, remote_id, None, "", 0, b"", formerly=" ".join(formerly) or None)], now)
     again = {num}
     if before is not None and before.remote_id not in (None, remote_id):
-        again |= {*copies.of_stream(tx, name, key), *outbox.parked(tx, streams[key])}
+        again |= {*copies.of_stream(tx, name, key), *outbox.not_over(tx, streams[key])}
     outbox.owe(tx, name, dict.fromkeys(again, streams[key]), now, reason="Linked")
     deliveries.wake(tx, name, [num], now)
 

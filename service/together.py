@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 from weakref import WeakMethod
 
@@ -31,29 +32,40 @@ class Together(Generic[T]):
         with self._lock:
             self._waiting += some
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._start()
         if not self._wake.is_set():
             self._wake.set()
 
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        with suppress(RuntimeError):  # there is no room for another thread: the next one to come tries again
+            thread.start()
+            self._thread = thread
+
     def flush(self) -> bool:
-        """Deals with what waits, now. Whether nothing is left."""
+        """Deals with what waits, now. Whether nothing is left: what it fails at is."""
         with self._lock:
             some, self._waiting = self._waiting, []
-        left = (self._deal(some) if some else None) or []
-        if left:
-            with self._lock:
-                self._waiting = left + self._waiting
-            self._wake.set()
+        left = some
+        try:
+            left = (self._deal(some) if some else None) or []
+        except Exception:  # noqa: BLE001 (whatever went wrong with some, there will be others)
+            left = some
+        finally:
+            if left:
+                with self._lock:
+                    self._waiting = left + self._waiting
+                self._wake.set()
         return not left
 
-    def close(self) -> None:
-        """Deals with what is left and ends."""
+    def close(self) -> int:
+        """Deals with what is left and ends. How many could not be dealt with."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=10)
         self.flush()
+        return len(self._waiting)
 
     def _run(self) -> None:
         while not self._stop.is_set():

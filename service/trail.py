@@ -4,6 +4,7 @@ The request leaves a note and goes on; what is said is said of many at once (mea
 PostgreSQL). A commit for each read would cost four fifths of the throughput: who must have it sets `audit_reads` to sync.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -52,23 +53,27 @@ class Trail:
     def close(self) -> None:
         """Says what is left and ends."""
         self._answered.close()
-        self._events.close()
+        lost = self._events.close()
+        if lost:
+            self._log.error("audit_lost", rows=lost)
 
     def _say(self, answered: list[Answered]) -> None:
-        for one in answered:
-            metrics.request(one.action, one.status, one.seconds)
-            self._log.info(
-                "request", action=one.action, method=one.method, path=one.path, status=one.status, ms=round(one.seconds * 1000, 1), client=one.client,
-                request=one.request, timestamp=stamp(datetime.fromtimestamp(one.at, UTC)),
-            )  # fmt: skip
         events = [one.event for one in answered if one.event is not None]
         if events:
             self._events.add(*events)
+        for one in answered:
+            with suppress(Exception):  # nobody reads the log any more, or there is no room for metrics: that holds up nothing else
+                metrics.request(one.action, one.status, one.seconds)
+                self._log.info(
+                    "request", action=one.action, method=one.method, path=one.path, status=one.status, ms=round(one.seconds * 1000, 1), client=one.client,
+                    request=one.request, timestamp=stamp(datetime.fromtimestamp(one.at, UTC)),
+                )  # fmt: skip
 
     def _store(self, events: list[Event]) -> list[Event]:
         try:
             self._database.write(lambda tx: audit.record(tx, events))
         except Exception as error:  # noqa: BLE001 (the trail outlives a database that is away; what was not written is kept)
-            self._log.error("audit_not_written", error=type(error).__name__)
+            with suppress(Exception):
+                self._log.error("audit_not_written", error=type(error).__name__)
             return events
         return []

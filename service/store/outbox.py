@@ -89,10 +89,10 @@ def owe_refused(tx: Connection, target: str, words: str, people: Collection[str]
     owe(tx, target, {one: numbers[key] for one, key in found.items()}, now, reason="It may be taken now")
 
 
-def parked(connection: Connection, stream: int) -> list[int]:
-    """The resources of a stream that are parked."""
+def not_over(connection: Connection, stream: int) -> list[int]:
+    """The resources of a stream that are parked, wait or are being sent."""
     d = delivery.c
-    return list(connection.execute(select(d.resource).where(d.stream == stream, d.state == PARKED)).scalars())
+    return list(connection.execute(select(d.resource).distinct().where(d.stream == stream, d.state.in_((WAITING, SENDING, PARKED)))).scalars())
 
 
 def counts(connection: Connection, target: str | None = None) -> dict[tuple[str, str], int]:

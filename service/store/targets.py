@@ -77,8 +77,8 @@ def get(connection: Connection, id: str) -> Target | None:
 
 def told_at(connection: Connection, told: Target, patient: int | None, now: int) -> int | None:
     """The level at which a target may be told of a patient now, or of what has none; None while it is paused or snoozed, or where it was removed."""
-    sql = f"SELECT COALESCE({levels.LEVEL}, :) FROM target WHERE id = : AND removed_at IS NULL AND NOT paused AND snoozed_until <= :"
-    rows = run(connection, sql, (*levels.asked(told.reader, patient, now), told.level, told.id, now))
+    sql = f"SELECT COALESCE({levels.LEVEL}, level) FROM target WHERE id = : AND removed_at IS NULL AND NOT paused AND snoozed_until <= :"
+    rows = run(connection, sql, (*levels.asked(told.reader, patient, now), told.id, now))
     return int(rows[0][0]) if rows else None
 
 

@@ -17,6 +17,7 @@ from service.store import levels, reading, streams, targets
 from service.store.clock import micros
 from service.store.copies import Copy
 from service.store.database import never_written
+from service.store.outbox import DELIVERED
 from service.store.streams import Lease, LeaseLost, Settled
 from service.store.tables import FOREVER
 from service.store.targets import Target
@@ -84,12 +85,18 @@ def send_stream(stream: Stream) -> int:
 
 
 def _batches(stream: Stream) -> Iterator[Batch]:
-    """What is due, batch by batch, as long as anything may be sent; read again where the EHR may see more or less meanwhile."""
+    """What is due, batch by batch, as long as anything may be sent.
+
+    It is read again where the EHR may see more or less meanwhile, and where anything came to another end than to be there: what is left
+    was put together as if it would be.
+    """
     while stream.keeps() and not stream.stopping() and (found := _read(stream)) is not None:
         for n, batch in enumerate(batches.parts(found, BATCH)):
             if n and (stream.stopping() or not stream.keeps() or _moved(stream, batch)):
                 break
             yield batch
+            if any(one.state != DELIVERED for one in batch.settled):
+                break
 
 
 def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from service.together import Together
 
 LONG = 3600.0
@@ -63,6 +65,42 @@ def test_what_is_left_is_dealt_with_by_itself_too() -> None:
     with together(deal, within=0.01) as given:
         given.add(1)
         assert twice.wait(10)
+
+
+def test_what_is_failed_at_is_kept_and_what_comes_later_is_dealt_with() -> None:
+    dealt: list[int] = []
+    failing = [True]
+
+    def deal(some: list[int]) -> None:
+        if failing[0]:
+            raise BrokenPipeError
+        dealt.extend(some)
+
+    with together(deal, within=0.01) as given:
+        given.add(1)
+        assert not given.flush()
+        failing[0] = False
+        given.add(2)
+    assert dealt == [1, 2]
+
+
+def test_without_room_for_a_thread_it_is_dealt_with_when_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    came = threading.Event()
+    with together(lambda _: came.set(), within=0.01) as given:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", none)
+            given.add(1)
+        given.add(2)
+        assert came.wait(10)
+
+
+def test_who_closes_is_told_how_much_could_not_be_dealt_with() -> None:
+    given: Together[int] = Together(lambda some: some[1:], within=LONG, name="test")
+    given.add(1, 2, 3)
+    assert given.close() == 1  # the thread's last turn, and that of closing
 
 
 def test_many_who_give_at_once_lose_nothing() -> None:

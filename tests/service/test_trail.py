@@ -8,6 +8,7 @@ import pytest
 from service.logs import stamp
 from service.wiring import Service
 from tests.conftest import Http
+from tests.service.tables import dicts
 
 
 class Heard(list[dict[str, Any]]):
@@ -54,6 +55,19 @@ def test_no_line_is_longer_for_a_path_than_anybody_reads(said: Heard, clinic: Ht
     clinic.get("/fhir/r4/Patient/" + "x" * 4000)
     service.trail.flush()
     assert [len(line["path"]) for line in said] == [500]
+
+
+def test_a_log_that_nobody_reads_any_more_costs_no_row_of_the_audit(clinic: Http, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def info(self, event: str, **said: Any) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(service.trail, "_log", Closed())
+    before = len(dicts(service.database, "audit"))
+    for _ in range(3):
+        clinic.get("/fhir/r4/Patient")
+        service.trail.flush()
+    assert len(dicts(service.database, "audit")) == before + 3
 
 
 def test_what_cannot_be_put_on_the_trail_first_is_not_told_where_that_is_asked_for(pathway: Http, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from structlog.testing import CapturingLogger
 
 from mappings.references import references_in
-from service import operating
+from service import operating, registering
 from service.app import create_app
 from service.config import Settings
 from service.store import streams, targets
@@ -283,6 +283,72 @@ def test_what_changes_after_it_was_read_and_before_its_batch_begins_is_sent_as_i
     work()
     assert {one["valueQuantity"]["value"] for one in ehr.of("Observation") if "valueQuantity" in one} == {*range(60, 89), 140}
     assert corrected and "PUT Observation" not in ehr.writes
+
+
+def test_before_each_request_it_is_looked_what_an_ehr_may_be_told_as_it_is_registered_then(ehr: Small, connect: Connect, service: Service) -> None:
+    connect("small", ehr.base, 2)
+    now = micros(service.tenant.now())
+    with service.database.reading() as connection:
+        was = targets.get(connection, "small")
+    assert was is not None
+    service.database.write(lambda tx: registering.change(service.tenant, tx, was, replace(registering.opened(service.tenant, was), level=0), now))
+    with service.database.reading() as connection:
+        assert targets.told_at(connection, was, None, now) == 0
+
+
+@pytest.mark.parametrize("nth", [10, 25, 26, 40])
+def test_a_patient_who_is_linked_to_another_while_batches_are_under_way_has_all_of_them_there(
+    clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service, nth: int
+) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    work()
+    put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+    ehr.kept["Patient/other"] = {"resourceType": "Patient", "id": "other", "meta": {"versionId": "1"}}
+    sent, linked = len(ehr.writes), []
+
+    def link(method: str, path: str) -> None:
+        if method == "POST" and len(ehr.writes) == sent + nth - 1 and not linked:
+            linked.append(service.database.write(lambda tx: operating.link(service.tenant, tx, "small", "Patient/ann", "other", same_person=True)))
+
+    ehr.before = link
+    work()
+    assert linked and Counter(one["subject"]["reference"] for one in ehr.of("Observation")) == {"Patient/other": 60}
+
+
+def test_what_needs_what_an_ehr_turns_out_not_to_take_is_parked_in_whatever_batch_it_is(
+    clinic: Http, ehr: Small, connect: Connect, work: Work, clock: Clock
+) -> None:
+    [one] = [one for one in ehr.statement["rest"][0]["resource"] if one["type"] == "Patient"]
+    one["interaction"] = [{"code": "read"}]
+    connect("small", ehr.base, 1)
+    people(clinic)
+    put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+    for _ in range(2):
+        work()
+        clock.forward(hours=1)
+    assert Counter(one["resource"]["type"] for one in deliveries(clinic, state="parked")) == {"Observation": 60, "Encounter": 1}
+    assert states(clinic)["waiting"] == 0
+
+
+def test_failures_before_an_ehr_recovers_are_forgotten_in_whatever_batch_it_does(
+    clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service
+) -> None:
+    connect("small", ehr.base, 1)
+    people(clinic)
+    work()
+    put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+    posts = [0]
+
+    def answers(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
+        posts[0] += method == "POST"
+        return (500, {}, b"") if method == "POST" and 22 <= posts[0] <= 25 else None
+
+    ehr.answers = answers
+    work()
+    with service.database.reading() as connection:
+        found = targets.get(connection, "small")
+    assert found is not None and found.failures == 0 and posts[0] > 40
 
 
 def test_a_reference_that_resolves_while_it_is_sent_as_a_logical_one_is_sent_again(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
