@@ -81,7 +81,7 @@ def only(base: str, type_: str) -> Json:
 
 
 def test_the_whole_pathway_is_there_as_we_say_it_and_what_it_does_not_take_is_unsupported(delivered: Http, sekmet: str, service: Service) -> None:
-    assert set(states(delivered)) == {"delivered", "superseded", "unsupported"}
+    assert set(states(delivered)) == {"delivered", "unsupported"}  # and nothing twice
     assert {one["resource"]["type"] for one in deliveries(delivered, state="unsupported")} == NOT_THERE
     findings, problems = reconciled(service, "sekmet")
     assert problems == [] and {one.type for one in findings if one.verdict != "same"} == NOT_THERE
