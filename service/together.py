@@ -47,15 +47,12 @@ class Together(Generic[T]):
         with self._lock:
             some, self._waiting = self._waiting, []
         left = some
-        try:
+        with suppress(Exception):  # whatever went wrong with these, there will be others
             left = (self._deal(some) if some else None) or []
-        except Exception:  # noqa: BLE001 (whatever went wrong with some, there will be others)
-            left = some
-        finally:
-            if left:
-                with self._lock:
-                    self._waiting = left + self._waiting
-                self._wake.set()
+        if left:
+            with self._lock:
+                self._waiting = left + self._waiting
+            self._wake.set()
         return not left
 
     def close(self) -> int:
