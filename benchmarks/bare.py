@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from service.store.database import sqlite_driver
 
 app = Flask("bare")
-BODY = b'{"resourceType":"Observation"}'.ljust(int(os.environ.get("BARE_BYTES", "1300")))
+BODY = b'{"resourceType":"Observation"}'.ljust(int(os.environ["BARE_BYTES"]))
 _threads = threading.local()
 
 

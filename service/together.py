@@ -46,9 +46,11 @@ class Together(Generic[T]):
         """Deals with what waits, now. Whether nothing is left: what it fails at is."""
         with self._lock:
             some, self._waiting = self._waiting, []
+        if not some:
+            return True
         left = some
         with suppress(Exception):  # whatever went wrong with these, there will be others
-            left = (self._deal(some) if some else None) or []
+            left = self._deal(some) or []
         if left:
             with self._lock:
                 self._waiting = left + self._waiting

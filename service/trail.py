@@ -73,7 +73,6 @@ class Trail:
         try:
             self._database.write(lambda tx: audit.record(tx, events))
         except Exception as error:  # noqa: BLE001 (the trail outlives a database that is away; what was not written is kept)
-            with suppress(Exception):
-                self._log.error("audit_not_written", error=type(error).__name__)
+            self._log.error("audit_not_written", error=type(error).__name__)
             return events
         return []

@@ -92,7 +92,7 @@ def _batches(stream: Stream) -> Iterator[Batch]:
     """
     while stream.keeps() and not stream.stopping() and (found := _read(stream)) is not None:
         for n, batch in enumerate(batches.parts(found, BATCH)):
-            if n and (stream.stopping() or not stream.keeps() or _moved(stream, batch)):
+            if n and not _still(stream, batch):
                 break
             yield batch
             if any(one.state != DELIVERED for one in batch.settled):
@@ -202,7 +202,7 @@ def _goes_on(stream: Stream, batch: Batch) -> bool:
     """Whether anything more may be sent of a batch. For the first it was just looked whether it may."""
     if stream.rehearses:
         return True
-    return not batch.snoozed_until and stream.keeps() and not (batch.settled and (stream.stopping() or _moved(stream, batch)))
+    return not batch.snoozed_until and (_still(stream, batch) if batch.settled else stream.keeps())
 
 
 def _single(stream: Stream, batch: Batch, owed: Owed, ready: Ready | Match | Outcome, before: Mapping[int, tuple[Exchange, ...]]) -> Came:
@@ -255,10 +255,12 @@ def _logged(stream: Stream, one: Settled, outcome: Outcome, said: Sequence[Excha
     return replace(one, attempt={**one.attempt, **kept})
 
 
-def _moved(stream: Stream, batch: Batch) -> bool:
-    """Whether the EHR is to be left alone since the batch was read, or may see more or less of the patient: then it is read again."""
+def _still(stream: Stream, batch: Batch) -> bool:
+    """Whether what was read may go on being sent: the lease is ours, nobody says stop, and the EHR may see as much of the patient as then."""
+    if not stream.keeps() or stream.stopping():
+        return False
     with stream.service.database.glance() as connection:
-        return targets.told_at(connection, stream.target, stream.patient, stream.now) != batch.level
+        return targets.told_at(connection, stream.target, stream.patient, stream.now) == batch.level
 
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:

@@ -200,6 +200,16 @@ def test_a_registration_that_was_changed_meanwhile_is_not_overwritten(connect: C
     assert (at(service, "one").level, at(service, "one").max_in_flight) == (0, 4)
 
 
+def test_before_each_request_it_is_looked_what_an_ehr_may_be_told_as_it_is_registered_then(
+    ehr: Small, connect: Connect, change: Change, service: Service
+) -> None:
+    connect("one", ehr.base, 2)
+    before = at(service, "one")
+    change("one", level=0)
+    with service.database.glance() as connection:
+        assert targets.told_at(connection, before, None, micros(service.tenant.now())) == 0
+
+
 # --- removed
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from structlog.testing import CapturingLogger
 
 from mappings.references import references_in
-from service import operating, registering
+from service import operating
 from service.app import create_app
 from service.config import Settings
 from service.store import streams, targets
@@ -285,25 +285,20 @@ def test_what_changes_after_it_was_read_and_before_its_batch_begins_is_sent_as_i
     assert corrected and "PUT Observation" not in ehr.writes
 
 
-def test_before_each_request_it_is_looked_what_an_ehr_may_be_told_as_it_is_registered_then(ehr: Small, connect: Connect, service: Service) -> None:
-    connect("small", ehr.base, 2)
-    now = micros(service.tenant.now())
-    with service.database.reading() as connection:
-        was = targets.get(connection, "small")
-    assert was is not None
-    service.database.write(lambda tx: registering.change(service.tenant, tx, was, replace(registering.opened(service.tenant, was), level=0), now))
-    with service.database.reading() as connection:
-        assert targets.told_at(connection, was, None, now) == 0
-
-
-@pytest.mark.parametrize("nth", [10, 25, 26, 40])
-def test_a_patient_who_is_linked_to_another_while_batches_are_under_way_has_all_of_them_there(
-    clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service, nth: int
-) -> None:
+@pytest.fixture
+def visited(clinic: Http, ehr: Small, connect: Connect, work: Work) -> Http:
+    """A small EHR that has the people, and is owed a visit of three batches and more."""
     connect("small", ehr.base, 1)
     people(clinic)
     work()
     put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+    return clinic
+
+
+@pytest.mark.parametrize("nth", [10, 25, 26, 40])
+def test_a_patient_who_is_linked_to_another_while_batches_are_under_way_has_all_of_them_there(
+    visited: Http, ehr: Small, work: Work, service: Service, nth: int
+) -> None:
     ehr.kept["Patient/other"] = {"resourceType": "Patient", "id": "other", "meta": {"versionId": "1"}}
     sent, linked = len(ehr.writes), []
 
@@ -331,13 +326,7 @@ def test_what_needs_what_an_ehr_turns_out_not_to_take_is_parked_in_whatever_batc
     assert states(clinic)["waiting"] == 0
 
 
-def test_failures_before_an_ehr_recovers_are_forgotten_in_whatever_batch_it_does(
-    clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service
-) -> None:
-    connect("small", ehr.base, 1)
-    people(clinic)
-    work()
-    put(clinic, "dosing-encounters", dosing(observations=readings(30)))
+def test_failures_before_an_ehr_recovers_are_forgotten_in_whatever_batch_it_does(visited: Http, ehr: Small, work: Work, service: Service) -> None:
     posts = [0]
 
     def answers(method: str, path: str) -> tuple[int, dict[str, str], bytes] | None:
@@ -346,9 +335,8 @@ def test_failures_before_an_ehr_recovers_are_forgotten_in_whatever_batch_it_does
 
     ehr.answers = answers
     work()
-    with service.database.reading() as connection:
-        found = targets.get(connection, "small")
-    assert found is not None and found.failures == 0 and posts[0] > 40
+    with service.database.glance() as connection:
+        assert operating.there(connection, "small").failures == 0 and posts[0] > 40
 
 
 def test_a_reference_that_resolves_while_it_is_sent_as_a_logical_one_is_sent_again(clinic: Http, ehr: Small, connect: Connect, work: Work, service: Service) -> None:
