@@ -14,7 +14,7 @@ MADE_THERE = "made there"
 MERGED, RESTORED, DECIDED = b"merged ", b"restored", b"ours "
 # FHIR's own ids, and what some EHRs have for them, as far as it is one part of a path: not of full stops alone.
 REMOTE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,128}", re.ASCII)
-EARLIER = "earlier"  # the version of what an EHR has of ours, where nobody knows which one that is
+EARLIER = "earlier"  # the version of what an EHR was found to have of ours, where nobody knows which one that is
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Copy:
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
     `made` is JSON: what the EHR made of elements of `version` that it did not take as they were sent, null for what it left out.
     `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
-    and is RESTORED while nobody knows what was sent and seen between a backup and its restore.
+    and is RESTORED while nobody knows what was sent and seen between a backup and its restore, of what is not known to be there too.
     `formerly` are the ids there, with spaces between, that a person or place was linked to before, by a mistake that was mended.
     """
 
@@ -53,6 +53,11 @@ class Copy:
     def restored(self) -> bool:
         """Whether it is as a restore left it: what the EHR seems to have changed may be what we sent and no longer know of."""
         return self.seen_hash == RESTORED
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was only found there after a restore: what the EHR was sent of it is lost here."""
+        return self.restored and self.version == EARLIER
 
     @property
     def made_there(self) -> bool:

@@ -9,7 +9,7 @@ from mappings.references import ids_in
 from service.renderings import text_of, uuid_of
 from service.store import catching, conflicts, copies, deliveries, outbox, reading, streams, targets
 from service.store.conflicts import Sides
-from service.store.copies import EARLIER, MERGED, VANISHED, Copy
+from service.store.copies import EARLIER, MERGED, RESTORED, VANISHED, Copy
 from service.store.outbox import PARKED, SENDING, WAITING
 from service.store.reading import Rendered
 from service.store.streams import Due, Lease, Settled
@@ -18,7 +18,7 @@ from service.store.targets import Target
 from service.sync import deliver, documents, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
 from service.sync.exchanges import Exchange
-from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
 from service.sync.targets.rest import same, seen_hash
 from service.wire import encode, read
 
@@ -134,9 +134,9 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, Copy(target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
-    elif isinstance(outcome, Unsupported | Refused) and outcome.remote_id is not None:
-        remote_id = f"{documents.TYPE}/{outcome.remote_id}" if isinstance(ready, Ready) and ready.as_document else outcome.remote_id
-        _hold(batch, _beside(batch, target, owed, remote_id, version=outcome.remote_version))
+    elif isinstance(ready, Ready) and isinstance(outcome, Unsupported | Refused | Retry | Unsure) and outcome.remote_id is not None:
+        remote_id = f"{documents.TYPE}/{outcome.remote_id}" if ready.as_document else outcome.remote_id
+        _hold(batch, _beside(batch, target, owed, remote_id, version=outcome.remote_version, seen=RESTORED if ready.restored else None))
     elif isinstance(outcome, Moot | Unsupported):
         batch.gone.append(owed.resource)
 
@@ -162,6 +162,7 @@ def _copy(target: Target, ready: Ready, outcome: Delivered | Held) -> Copy:
         return replace(before, remote_id=there, version=owed.version, level=owed.level)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
     seen, sent = (MERGED + seen if seen else None, b"") if outcome.merged else (seen, b"" if _holds_more(ready, outcome) else ready.digest)
+    seen = RESTORED if ready.restored and outcome.kept else seen  # whose it is that stands there is still not known
     remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
     made = encode(outcome.made) if outcome.made else None
     return Copy(target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen, made)

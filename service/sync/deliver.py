@@ -61,6 +61,7 @@ class Ready:
     known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
     together: Mapping[str, int] = field(default_factory=dict)  # what it refers to by its fullUrl in the same Bundle: the resource
     updates: bool = True  # whether the EHR takes another version of it once it is there
+    restored: bool = False  # what the EHR holds otherwise may be what we sent between a backup and its restore
     as_document: bool = False  # `owed` has the document's type then, `remote` its plain id
     earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
@@ -135,10 +136,14 @@ def needed(one: Owed) -> set[str]:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an EHR's agreement says of what it does not have or take: people may be made there; the rest may come as documents."""
+    """What an EHR's agreement says of what it does not have or take: people may be made there; the rest may come as documents.
+
+    With `restored` it may hold what nobody here knows of since a backup was restored.
+    """
 
     create_people: bool = False
     documents: bool = False
+    restored: bool = False
 
 
 def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], terms: Terms) -> Ready | Match | Outcome:
@@ -188,7 +193,8 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
     updates = able.can(documents.TYPE if as_document else owed.type, "update")
-    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates)
+    restored = remote.restored if remote is not None else terms.restored and not owed.unsure
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates, restored)
     return _in_document(ready) if as_document else ready
 
 

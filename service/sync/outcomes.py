@@ -53,7 +53,8 @@ class Matched:
 class Retry:
     """Not now. `kind` names the policy; `retry_after` is the header as it came, and means the whole target.
 
-    `unsure` says that it may have been done all the same, and is looked for before it is sent again.
+    `unsure` says that it may have been done all the same, and is looked for before it is sent again. `remote_id` is where the EHR
+    has an earlier state of it, found only now.
     """
 
     kind: str
@@ -62,6 +63,8 @@ class Retry:
     retry_after: str | None = None
     snoozes: bool = False
     unsure: bool = False
+    remote_id: str | None = None
+    remote_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,12 @@ class Contested:
 
 @dataclass(frozen=True)
 class Unsure:
-    """Nobody knows whether the EHR has it: look before anything is sent again."""
+    """Nobody knows whether the EHR has it: look before anything is sent again. `remote_id` is where it has an earlier state of it, found only now."""
 
     words: str
     status: int | None = None
+    remote_id: str | None = None
+    remote_version: str | None = None
 
 
 @dataclass(frozen=True)

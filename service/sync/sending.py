@@ -265,7 +265,8 @@ def _still(stream: Stream, batch: Batch) -> bool:
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
     s = stream.target.settings
-    terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE)
+    restored = stream.service.tenant.restores > 0 and not s.get("returns")
+    terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE, restored=restored)
     stands = partial(batches.standing, batch, stream.target, stream.able)
     return _guarded(stream, owed, lambda: deliver.prepared(owed, batch.held.get(owed.resource), stream.able, stands, terms))
 
@@ -315,8 +316,9 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     remote, owed = ready.remote, ready.owed
     since, level = (remote.version, remote.level) if remote is not None else (None, owed.level)
     made_there, held = remote is not None and remote.made_there, remote is not None and remote.version == owed.version and not remote.restored
+    sent = held or made_there or (owed.unsure and not (remote is not None and remote.lost))
     with stream.service.database.glance() as connection:
-        bodies = reading.said(connection, owed.resource, level, since, but=None if owed.unsure or held or made_there else owed.version)
+        bodies = reading.said(connection, owed.resource, level, since, but=None if sent else owed.version)
     made = read(remote.made) if remote is not None and remote.made else {}
     return as_made([read(body) for body in bodies], made, made_there=made_there)
 

@@ -211,7 +211,8 @@ def test_where_both_differ_from_what_a_restore_brought_back_ours_is_sent_and_wha
         matchers.header_matcher({"If-Match": 'W/"7"'}),
         matchers.json_params_matcher({**BODY, "method": {"text": "theirs"}, "note": THEIRS["note"], "id": "o1"}),
     ])  # fmt: skip
-    mine = replace(ready(remote=copy(remote_version=None, sent_hash=b"", seen_hash=RESTORED)), earlier=lambda: [{**BODY, "status": "preliminary"}])
+    before = copy(remote_version=None, sent_hash=b"", seen_hash=RESTORED)
+    mine = replace(ready(remote=before), restored=True, earlier=lambda: [{**BODY, "status": "preliminary"}])
     assert ehr.deliver(mine, NEITHER) == Delivered("o1", 'W/"8"', 200, merged=True)
 
 

@@ -205,9 +205,9 @@ class Rest:
             return theirs
         if not ready.updates and not same(theirs, ready.body):
             return Unsupported(not_updated(ready.owed.type), remote_id, version)
-        outcome = self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version)
-        if isinstance(outcome, Refused) and ready.remote is None and outcome.status not in NOT_THERE:
-            return replace(outcome, remote_id=remote_id, remote_version=version)  # a replay is not to create it again
+        outcome = _spoken(lambda: self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version))
+        if isinstance(outcome, Refused | Retry | Unsure) and ready.remote is None and outcome.status not in NOT_THERE:
+            return replace(outcome, remote_id=remote_id, remote_version=version)  # it is not to be created again
         return outcome
 
     def _beside(self, ready: Ready, remote_id: str, theirs: dict[str, Any], version: str | None) -> Outcome | None:
@@ -223,7 +223,7 @@ class Rest:
         found = merge(base, ready.body, theirs, ready.known)
         if remote is not None and remote.decided == seen_hash(theirs):
             found = insisted(found, ready.body, ready.known)
-        if found.conflicts and not (remote is not None and remote.restored):
+        if found.conflicts and not ready.restored:
             return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
         apart = tuple(name for name in found.kept if name in base or name in ready.body)
         if alike(theirs, found.body):

