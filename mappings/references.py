@@ -22,8 +22,9 @@ def references_in(resource: Fhir) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """(FHIRPath, Reference, whether it is strong) of every reference in a resource, logical ones too."""
     type_ = str(resource["resourceType"])
     for name, value in resource.items():
-        for path, reference in _walk(value, f"{type_}.{name}"):
-            yield path, reference, strong(type_, name)
+        if isinstance(value, dict | list):
+            for path, reference in _walk(value, f"{type_}.{name}"):
+                yield path, reference, strong(type_, name)
 
 
 def ids_in(resource: Fhir) -> set[str]:
@@ -49,10 +50,12 @@ def local(reference: str) -> str:
 def _walk(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(value, list):
         for n, inner in enumerate(value):
-            yield from _walk(inner, f"{path}[{n}]")
+            if isinstance(inner, dict | list):  # paths are written of what can hold a reference alone
+                yield from _walk(inner, f"{path}[{n}]")
     elif isinstance(value, dict):
         if isinstance(value.get("reference"), str) or (isinstance(value.get("identifier"), dict) and "type" in value):
             yield path, value
         else:
             for name, inner in value.items():
-                yield from _walk(inner, f"{path}.{name}")
+                if isinstance(inner, dict | list):
+                    yield from _walk(inner, f"{path}.{name}")

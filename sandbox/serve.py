@@ -4,15 +4,18 @@ import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from select import POLLIN, poll
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 from sandbox.app import Sandbox, create_app
 from sandbox.journal import Journal
 from sandbox.smart import Smart
 
 THREADS = 64  # as many requests can hang or drip at once while others are answered; a thread that has nothing to do is never started
+STAYS_MS = 250
 KEEPALIVE_S = 75  # longer than a client's pool keeps a connection that it does not use, so that the client is the one that closes it
 
 
@@ -62,13 +65,32 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's, in which a thread stays with its connection while there are threads for all: that of a client which sends one request after
+    another is handed round between them no more (measured: 2,200 creations a second, and 1,700 so)."""
+
+    def handle(self, conn: Any) -> Any:
+        kept = super().handle(conn)
+        while kept is True and self._goes_on(conn):
+            kept = super().handle(conn)
+        return kept
+
+    def _goes_on(self, conn: Any) -> bool:
+        """Whether the next request is there in a moment."""
+        if not self.alive or conn.is_http2 or self.nr_conns >= self.cfg.threads:
+            return False
+        there = poll()
+        there.register(conn.sock, POLLIN)
+        return bool(there.poll(STAYS_MS))
+
+
 class _Server(BaseApplication):  # type: ignore[misc]
     """Gunicorn with the application made in its one worker: threads and open files do not survive a fork."""
 
     def __init__(self, listening_fd: int, threads: int, make: Callable[[], Sandbox]) -> None:
         self._options = {
             "bind": f"fd://{listening_fd}",
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "workers": 1,
             "threads": threads,
             "keepalive": KEEPALIVE_S,

@@ -52,7 +52,7 @@ def heard(body: bytes) -> Any:
     if _is_too_deep(body):
         raise Malformed(f"It is nested more than {DEEPEST} deep")
     try:
-        found = json.loads(body.decode("utf-8-sig"), parse_float=_measure, parse_int=_whole, parse_constant=_refused)
+        found = _HEARD.decode(body.decode("utf-8-sig"))
         if b"\\u0000" in body:
             raise Malformed("It has a NUL")
         if b"\\u" in body:
@@ -77,7 +77,7 @@ def _whole(text: str) -> int | Decimal:
 
 def read(stored: bytes) -> Any:
     """JSON that we wrote ourselves, with its numbers as they were."""
-    return json.loads(stored, parse_float=Decimal)
+    return _STORED.decode(stored.decode())
 
 
 def _is_too_deep(body: bytes) -> bool:
@@ -116,3 +116,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for n, (name, _) in enumerate(pairs) if any(name == other for other, _ in pairs[:n]))
         raise Malformed(f"The member {twice[:60]!r} is there twice in one object")
     return made
+
+
+# Made once: json.loads makes another for each text.
+_HEARD = json.JSONDecoder(parse_float=_measure, parse_int=_whole, parse_constant=_refused)
+_STORED = json.JSONDecoder(parse_float=Decimal)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from mappings.references import ids_in
 from service.renderings import text_of, uuid_of
 from service.store import catching, conflicts, copies, deliveries, outbox, reading, streams, targets
 from service.store.conflicts import Sides
@@ -93,7 +92,7 @@ def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
 
 
 def _referred(owed: list[Owed]) -> list[bytes]:
-    return [uuid_of(one) for one in {id for o in owed if o.body is not None for id in ids_in(o.body)} if len(one) == 36]
+    return [uuid_of(one) for one in frozenset[str]().union(*(o.needs for o in owed)) if len(one) == 36]
 
 
 def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: str) -> Standing:

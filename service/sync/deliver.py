@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from mappings.parts import system_of
-from mappings.references import ids_in, references_in
+from mappings.references import references_in
 from service.store.copies import Copy
 from service.store.outbox import UNHELD, WITHHELD
 from service.sync import documents, matching
@@ -37,6 +38,16 @@ class Owed:
     body: dict[str, Any] | None
     unsure: bool = False
     gone: bool = False
+
+    @cached_property
+    def references(self) -> list[tuple[str, dict[str, Any], bool]]:
+        """(FHIRPath, Reference, whether it is strong) of all that it refers to."""
+        return list(references_in(self.body)) if self.body is not None else []
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """Our ids of what it refers to."""
+        return frozenset(str(one["reference"]).rpartition("/")[2] for _, one, _ in self.references if "reference" in one)
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
     """
     owed = list(owed)
     waiting = {one.uuid: one for one in owed if one.body is not None}
-    needs = {one.uuid: needed(one) & waiting.keys() - {one.uuid} for one in waiting.values()}
+    needs = {one.uuid: one.needs & waiting.keys() - {one.uuid} for one in waiting.values()}
     found: list[Owed] = []
     placed: set[str] = set()
     while waiting:
@@ -127,11 +138,6 @@ def in_order(owed: Iterable[Owed]) -> list[Owed]:
             found.append(waiting.pop(uuid))
             placed.add(uuid)
     return found + [one for one in reversed(owed) if one.body is None]
-
-
-def needed(one: Owed) -> set[str]:
-    """Our ids of what it refers to."""
-    return ids_in(one.body) if one.body is not None else set()
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     unresolved: list[int] = []
     known: dict[str, dict[str, str]] = {}
     together: dict[str, int] = {}
-    for path, reference, strong in references_in(owed.body):
+    for path, reference, strong in owed.references:
         type_, _, uuid = str(reference.get("reference", "")).partition("/")
         if not uuid:
             continue

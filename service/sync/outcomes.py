@@ -158,9 +158,10 @@ class Reply:
 
 def judged(reply: Reply, *, updating: bool) -> Outcome:
     """What an answer to a create or an update means."""
-    status, words = reply.status, words_of(reply)
+    status = reply.status
     if status in (200, 201, 202, 204):
-        return _succeeded(reply, words)
+        return _succeeded(reply)
+    words = words_of(reply)
     if 300 <= status < 400:
         return Refused(f"The EHR redirects writes, which are not followed ({status})", status)
     if status == 401:
@@ -205,11 +206,11 @@ def _asks_to_wait(reply: Reply) -> str | None:
     return reply.header("Retry-After") or (f"{max(seconds):g}" if seconds else None)
 
 
-def _succeeded(reply: Reply, words: str) -> Outcome:
+def _succeeded(reply: Reply) -> Outcome:
     found = reply.json() or {}
     if found.get("resourceType") == "OperationOutcome":
         if is_error(found):
-            return Refused(words, reply.status)
+            return Refused(words_of(reply), reply.status)
         found = {}
     remote_id = id_in(reply.header("Location") or reply.header("Content-Location")) or id_of(found)
     return Delivered(remote_id, version_of(reply), reply.status, found or None)

@@ -189,7 +189,7 @@ def _waits_its_turn(stream: Stream, batch: Batch, ready: Ready | Match | Outcome
 def _follows(owed: Owed, entry: Entry | None, entries: list[Entry], later: list[Owed]) -> bool:
     """Whether it goes after a Bundle: it needs what does so itself, or goes singly and needs something of the Bundle."""
     behind = {one.uuid for one in later} | ({one.ready.owed.uuid for one in entries} if entry is None else set())
-    return not behind.isdisjoint(deliver.needed(owed)) or (owed.body is None and bool(later))
+    return not behind.isdisjoint(owed.needs) or (owed.body is None and bool(later))
 
 
 def _entry(stream: Stream, ready: Ready | Match | Outcome) -> Entry | None:

@@ -13,7 +13,7 @@ import pytest
 
 from service.sync.door import Always, Door
 from service.sync.targets.rest import Rest
-from service.sync.transport import MOST_BYTES, Interrupted, Line, NotReached
+from service.sync.transport import AT_ONCE, MOST_BYTES, Interrupted, Line, NotReached
 from tests.sync.certified import Issuer, over_tls
 from tests.sync.scripted import drips, resets, says, scripted
 from tests.sync.test_rest import NEITHER, Refused, Unsure, copy, ready
@@ -207,8 +207,44 @@ def test_a_connection_is_used_again_and_a_new_one_made_where_the_ehr_has_hung_up
     assert len(ehr.asked) == 3
 
 
+def test_a_line_that_is_led_to_another_host_finds_its_way_back() -> None:
+    with scripted(says(WHOLE)) as ehr, scripted(says(WHOLE)) as another:
+        ours = line()
+        for there in (ehr, another, ehr, another):
+            assert ours.call("GET", f"{there.base}/Task?_count=1#part", {}).status == 200
+    assert [asked.partition(b"\r\n")[0] for asked in (*ehr.asked, *another.asked)] == [b"GET /fhir/Task?_count=1 HTTP/1.1"] * 4
+
+
+@pytest.mark.parametrize("size", [1, AT_ONCE, AT_ONCE + 1, 3_000_000])
+def test_a_body_of_any_size_arrives_after_its_head(size: int) -> None:
+    with scripted(says(WHOLE)) as ehr:
+        line().call("POST", f"{ehr.base}/Task", {}, b"x" * size)
+    head, _, body = ehr.asked[0].partition(b"\r\n\r\n")
+    assert f"Content-Length: {size}".encode() in head and body == b"x" * size
+
+
+def test_head_and_body_are_sent_at_once() -> None:
+    pieces: list[bytes] = []
+
+    def script(connection: socket.socket, asked: bytes) -> None:
+        pieces.append(asked)
+        connection.sendall(WHOLE)
+
+    with scripted(script, greeted=False) as ehr:
+        line().call("POST", f"{ehr.base}/Task", {}, b"{}")
+    assert pieces[0].endswith(b"\r\n\r\n{}")
+
+
+def test_what_a_gateway_asks_to_be_told_again_it_is_told_and_nobody_else() -> None:
+    with scripted(says(WHOLE.replace(b"\r\n\r\n", b"\r\nSet-Cookie: route=2; Path=/\r\n\r\n"))) as ehr, scripted(says(WHOLE)) as another:
+        ours = line()
+        for there in (ehr.base, ehr.base, another.base.replace("127.0.0.1", "localhost")):
+            ours.call("GET", there, {})
+    assert [b"Cookie: route=2" in asked for asked in (*ehr.asked, *another.asked)] == [False, True, False]
+
+
 def _until_hung_up(ours: Line) -> None:
-    pool = ours._session.get_adapter("http://").poolmanager  # type: ignore[attr-defined]
+    pool = ours._adapter.poolmanager
     [key] = pool.pools.keys()
     kept = pool.pools[key].pool.queue[-1]
     for _ in range(200):
