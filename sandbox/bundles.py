@@ -14,7 +14,7 @@ from sandbox import fhir_json
 from sandbox.checks import resource_in
 from sandbox.ehr import Ehr, Together
 from sandbox.elements import Fhir, Walk
-from sandbox.interactions import meant
+from sandbox.interactions import read_condition
 from sandbox.outcome import Issue, Refused, outcome
 from sandbox.personas.persona import BATCH, TRANSACTION
 from sandbox.references import local
@@ -112,7 +112,7 @@ def _named(ehr: Ehr, request: Request, steps: list[Step]) -> list[Step]:
     for step in steps:
         if step.method == "POST" and len(step.parts) == 1 and step.parts[0] in ehr.persona.types:
             kind, condition = step.parts[0], step.headers.get("If-None-Exist")
-            there = meant(ehr, kind, condition, ehr.base(request)) if condition and ehr.persona.conditional_create else None
+            there = read_condition(ehr, kind, condition, ehr.base(request)).meant(ehr) if condition and ehr.persona.conditional_create else None
             name = there.name if there else f"{kind}/{ehr.persona.new_id()}"
             named.append(replace(step, name=conditional.setdefault((kind, condition), name) if condition else name))
         else:
@@ -136,7 +136,7 @@ def _resolved(ehr: Ehr, request: Request, step: Step, names: Mapping[str, str]) 
         if reference in names:
             element["reference"] = names[reference]
         elif is_search and kind in ehr.persona.types:
-            there = meant(ehr, kind, query, ehr.base(request))
+            there = read_condition(ehr, kind, query, ehr.base(request)).meant(ehr)
             if there is None:
                 raise Refused(412, Issue("not-found", f"nothing meets {reference}, specified in path: {path}", path))
             element["reference"] = there.name

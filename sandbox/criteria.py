@@ -52,6 +52,8 @@ def criterion(parameter: Parameter, modifier: str, text: str, base: str) -> Crit
 
 def _split(text: str, separator: str) -> list[str]:
     r"""The parts between separators that are not escaped: `a\,b,c` has two."""
+    if "\\" not in text:
+        return text.split(separator)
     parts = [""]
     for one in re.findall(r"\\.|.", text, re.DOTALL):
         if one == separator:

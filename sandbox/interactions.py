@@ -1,5 +1,6 @@
 """FHIR's interactions, the same for every persona: what each of them does with a request that means it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ from sandbox.elements import Fhir
 from sandbox.outcome import Issue, Refused, outcome
 from sandbox.paging import PAGE, Listing, page, page_size
 from sandbox.records import Version
-from sandbox.searching import found, read_search
+from sandbox.searching import Search, found, read_search
 from sandbox.wire import Answer, Request, answer
 
 
@@ -93,26 +94,39 @@ def _form(request: Request) -> list[tuple[str, str]]:
 
 def create(ehr: Ehr, request: Request, kind: str) -> Answer:
     resource, base = resource_in(request, kind), ehr.base(request)
-    condition = request.header("If-None-Exist") if ehr.persona.conditional_create else None
+    said = request.header("If-None-Exist") if ehr.persona.conditional_create else None
+    condition = read_condition(ehr, kind, said, base) if said is not None else None  # before the lock: others are to wait for as little as can be
     with ehr.records.lock:
-        if condition is not None and (there := meant(ehr, kind, condition, base)) is not None:
+        if condition is not None and (there := condition.meant(ehr)) is not None:
             return _written(ehr, there, request, 200)
         resource = check(resource, base, ehr.holds, ehr.persona)
         new_id = resource["id"] if ehr.together else ehr.persona.new_id()  # in a transaction the others know it by this id already
         return _written(ehr, _write(ehr, resource, new_id), request, 201)
 
 
-def meant(ehr: Ehr, kind: str, condition: str, base: str) -> Version | None:
-    """The one resource that a condition means, if there is one. Raises Refused: 412 for several, 400 for a condition that is not understood."""
-    query = condition.removeprefix(kind).removeprefix("?")
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one resource at most is to meet."""
+
+    said: str
+    search: Search
+
+    def meant(self, ehr: Ehr) -> Version | None:
+        """The one resource that is meant, if there is one. Raises Refused: 412 for several."""
+        there = found(ehr.records, self.search)
+        if len(there) > 1:
+            names = ", ".join(version.name for version in there[:5])
+            raise Refused(412, Issue("multiple-matches", f"{len(there)} resources meet {self.said}: {names}"))
+        return there[0] if there else None
+
+
+def read_condition(ehr: Ehr, kind: str, said: str, base: str) -> Condition:
+    """Raises Refused: 400 for a condition that is not understood."""
+    query = said.removeprefix(kind).removeprefix("?")
     asked = read_search(ehr.persona, kind, parse_qsl(query), base, strict=True)
     if not asked.criteria or len(asked.criteria) < len(asked.used):
-        raise Refused(400, Issue("invalid", f"{condition} is no condition that a resource could meet"))
-    there = found(ehr.records, asked)
-    if len(there) > 1:
-        names = ", ".join(version.name for version in there[:5])
-        raise Refused(412, Issue("multiple-matches", f"{len(there)} resources meet {condition}: {names}"))
-    return there[0] if there else None
+        raise Refused(400, Issue("invalid", f"{said} is no condition that a resource could meet"))
+    return Condition(said, asked)
 
 
 def update(ehr: Ehr, request: Request, kind: str, resource_id: str) -> Answer:
