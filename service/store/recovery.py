@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Connection, delete, exists, func, insert, lit
 
 from service.store.copies import RESTORED
 from service.store.database import Database, sqlite_driver
-from service.store.outbox import SENDING, WAITING
+from service.store.outbox import OPEN, SENDING, WAITING
 from service.store.sql import run
 from service.store.tables import clock, copy, delivery, entity, stream, token
 
@@ -99,7 +99,7 @@ def make_unsure(tx: Connection, given: int, now: int) -> int:
     tx.execute(update(entity).values(version=greatest(entity.c.version + 1, number)))
     copies = tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=RESTORED, made=None).returning(copy.c.resource)).all()
     without = select(delivery.c.target, delivery.c.resource).distinct().where(
-        delivery.c.state.in_((WAITING, SENDING)), ~exists().where(copy.c.target == delivery.c.target, copy.c.resource == delivery.c.resource),
+        delivery.c.state.in_(OPEN), ~exists().where(copy.c.target == delivery.c.target, copy.c.resource == delivery.c.resource),
     ).add_columns(literal(""), literal(0), literal(b""), literal(RESTORED), literal(now, BigInteger))  # fmt: skip
     tx.execute(insert(copy).from_select(["target", "resource", "version", "level", "sent_hash", "seen_hash", "at"], without))
     tx.execute(update(delivery).where(delivery.c.state.in_((WAITING, SENDING))).values(unsure=True, state=WAITING))
