@@ -28,7 +28,12 @@ def _histogram(action: str) -> Histogram:
 
 
 def attempt(ehr: str, outcome: str) -> None:
-    _attempts.labels(ehr, outcome).inc()
+    _outcomes(ehr, outcome).inc()
+
+
+@cache
+def _outcomes(ehr: str, outcome: str) -> Counter:
+    return _attempts.labels(ehr, outcome)
 
 
 def exposition(gauges: dict[tuple[str, str, str], float]) -> bytes:
