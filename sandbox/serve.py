@@ -76,8 +76,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
         return kept
 
     def _goes_on(self, conn: Any) -> bool:
-        """Whether the next request is there in a moment."""
-        if not self.alive or conn.is_http2 or self.nr_conns >= self.cfg.threads:
+        """Whether the next request is there in a moment. What has been read of it already is gunicorn's own to go on with."""
+        if not self.alive or conn.is_http2 or self.nr_conns >= self.cfg.threads or conn.parser.unreader.buf.getvalue():
             return False
         there = poll()
         there.register(conn.sock, POLLIN)

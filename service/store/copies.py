@@ -25,7 +25,7 @@ class Copy:
     `sent_hash` is empty where it holds more than what we sent: a change of its own, or what is left from before a restore.
     `made` is JSON: what the EHR made of elements of `version` that it did not take as they were sent, null for what it left out.
     `seen_hash` is of what was read there last; it begins with MERGED while what the EHR changed in it was not taken yet,
-    and is RESTORED while nobody knows what was sent and seen between a backup and its restore, of what is not known to be there too.
+    and with RESTORED while that may be what was sent between a backup and its restore: RESTORED alone before it was read again.
     `formerly` are the ids there, with spaces between, that a person or place was linked to before, by a mistake that was mended.
     """
 
@@ -52,7 +52,11 @@ class Copy:
     @property
     def restored(self) -> bool:
         """Whether it is as a restore left it: what the EHR seems to have changed may be what we sent and no longer know of."""
-        return self.seen_hash == RESTORED
+        return self.seen_hash is not None and self.seen_hash.startswith(RESTORED)
+
+    def is_left(self, seen: bytes) -> bool:
+        """Whether what has this hash may be as a restore left it: what was read since is there still."""
+        return self.seen_hash in (RESTORED, RESTORED + seen)
 
     @property
     def lost(self) -> bool:

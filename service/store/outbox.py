@@ -95,6 +95,16 @@ def not_over(connection: Connection, stream: int) -> list[int]:
     return list(connection.execute(select(d.resource).distinct().where(d.stream == stream, d.state.in_((WAITING, SENDING, PARKED)))).scalars())
 
 
+def tried(connection: Connection, target: str, wanted: Iterable[int]) -> set[int]:
+    """Those of these resources that were tried to bring to a target, in this delivery or an earlier one; since the last restore where none is there."""
+    found: set[int] = set()
+    for some in chunks(sorted(set(wanted))):
+        chunk = padded(some)
+        sql = f"SELECT resource FROM delivery WHERE {OF_TARGET} AND resource IN ({marks(chunk)}) AND attempts > 0"
+        found |= {row[0] for row in run(connection, sql, (target, *chunk))}
+    return found
+
+
 def counts(connection: Connection, target: str | None = None) -> dict[tuple[str, str], int]:
     """How many deliveries there are in each state: (target, state) -> count."""
     query = select(delivery.c.target, delivery.c.state, func.count()).group_by(delivery.c.target, delivery.c.state)

@@ -91,17 +91,18 @@ def make_unsure(tx: Connection, given: int, now: int) -> int:
     replaced database gave, and above the seconds since BEGUN, in case that is lost, for no record is written once a second for
     years. Versions of records go on from there, those of records that come back too; those of resources are made with the number.
     Tokens that were given out before are no longer good. Returns how many copies there are. What is open and has none is given an
-    empty one, which says that what the EHR turns out to hold of it may be from before the restore.
+    empty one, and no attempts of it count any more: what the EHR turns out to hold is from before the restore until we have tried.
     """
     greatest = func.max if tx.dialect.name == "sqlite" else func.greatest
     given = max(given, now // 1_000_000 - BEGUN)
     number = tx.execute(update(clock).values(restores=greatest(clock.c.restores, given) + 1).returning(clock.c.restores)).scalar_one()
     tx.execute(update(entity).values(version=greatest(entity.c.version + 1, number)))
     copies = tx.execute(update(copy).values(remote_version=None, sent_hash=b"", seen_hash=RESTORED, made=None).returning(copy.c.resource)).all()
-    without = select(delivery.c.target, delivery.c.resource).distinct().where(
-        delivery.c.state.in_(OPEN), ~exists().where(copy.c.target == delivery.c.target, copy.c.resource == delivery.c.resource),
-    ).add_columns(literal(""), literal(0), literal(b""), literal(RESTORED), literal(now, BigInteger))  # fmt: skip
-    tx.execute(insert(copy).from_select(["target", "resource", "version", "level", "sent_hash", "seen_hash", "at"], without))
+    without = ~exists().where(copy.c.target == delivery.c.target, copy.c.resource == delivery.c.resource)
+    tx.execute(update(delivery).where(without).values(attempts=0))
+    empty = select(delivery.c.target, delivery.c.resource).distinct().where(delivery.c.state.in_(OPEN), without)
+    values = empty.add_columns(literal(""), literal(0), literal(b""), literal(RESTORED), literal(now, BigInteger))
+    tx.execute(insert(copy).from_select(["target", "resource", "version", "level", "sent_hash", "seen_hash", "at"], values))
     tx.execute(update(delivery).where(delivery.c.state.in_((WAITING, SENDING))).values(unsure=True, state=WAITING))
     tx.execute(update(stream).values(lease_until=0, worker=None, epoch=stream.c.epoch + 1))
     tx.execute(delete(token))

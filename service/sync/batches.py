@@ -58,13 +58,14 @@ class Came:
     said: tuple[Exchange, ...] = ()
 
 
-def due(connection: Connection, lease: Lease, target: Target, level: int, *, by: int, limit: int) -> Batch | None:
-    """What is due in a stream by a time, as a level sees it; None where nothing is."""
+def due(connection: Connection, lease: Lease, target: Target, level: int, *, by: int, limit: int, restored: bool) -> Batch | None:
+    """What is due in a stream by a time, as a level sees it; None where nothing is. With `restored` it is looked up what was tried since."""
     found = streams.due(connection, lease, by, limit)
     if not found:
         return None
     rows = reading.renderings(connection, [d.resource for d in found], level)
-    owed = [_owed(d, rows.get(d.resource), level) for d in found]
+    tried = outbox.tried(connection, target.id, [d.resource for d in found]) if restored else set[int]()
+    owed = [_owed(d, rows.get(d.resource), level, tried=d.resource in tried) for d in found]
     numbers = reading.numbers(connection, _referred(owed))
     about = {*numbers.values(), *(o.resource for o in owed)}
     held = copies.held(connection, target.id, about)
@@ -84,11 +85,11 @@ def parts(found: Batch, size: int) -> Iterator[Batch]:
         found.failures = part.failures
 
 
-def _owed(due: Due, row: Rendered | None, level: int) -> Owed:
+def _owed(due: Due, row: Rendered | None, level: int, *, tried: bool) -> Owed:
     if row is None:  # the level was lowered since it was owed: there is nothing that this EHR may be told
-        return Owed(due.num, due.resource, "", "", "", level, due.attempts, None, due.unsure)
+        return Owed(due.num, due.resource, "", "", "", level, due.attempts, None, due.unsure, tried=tried)
     body = read(row.body) if row.body else None
-    return Owed(due.num, due.resource, text_of(row.uuid), row.type, row.version, level, due.attempts, body, due.unsure, row.state != THERE)
+    return Owed(due.num, due.resource, text_of(row.uuid), row.type, row.version, level, due.attempts, body, due.unsure, row.state != THERE, tried)
 
 
 def _referred(owed: list[Owed]) -> list[bytes]:
@@ -161,7 +162,8 @@ def _copy(target: Target, ready: Ready, outcome: Delivered | Held) -> Copy:
         return replace(before, remote_id=there, version=owed.version, level=owed.level)
     seen = seen_hash(outcome.seen) if outcome.seen is not None else None
     seen, sent = (MERGED + seen if seen else None, b"") if outcome.merged else (seen, b"" if _holds_more(ready, outcome) else ready.digest)
-    seen = RESTORED if ready.restored and outcome.kept else seen  # whose it is that stands there is still not known
+    if outcome.merged and outcome.kept and ready.restored and outcome.seen is not None:
+        seen = RESTORED + seen_hash(outcome.seen)  # whose it is that stands there is still not known
     remote_id = f"{owed.type}/{outcome.remote_id}" if ready.as_document and outcome.remote_id else outcome.remote_id
     made = encode(outcome.made) if outcome.made else None
     return Copy(target.id, owed.resource, remote_id, outcome.remote_version, owed.version, owed.level, sent, seen, made)

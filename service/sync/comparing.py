@@ -21,7 +21,7 @@ from typing import Any
 from mappings.element import keeps
 from mappings.parts import system_of
 from service.renderings import text_of
-from service.store.copies import MERGED
+from service.store.copies import MERGED, RESTORED
 from service.store.outbox import DELIVERED, SUPERSEDED, UNSUPPORTED
 from service.store.reconciliation import Known
 from service.store.tables import DELETED, THERE
@@ -108,7 +108,7 @@ def judged(one: Known, theirs: Theirs, ready: Ready | Match | Outcome, *, taken:
         return _found(DIFFERS, one, getattr(ready, "words", ""))
     if same(theirs, ready.body):
         return _found(SAME, one)
-    if _is_settled(one, ready) and one.seen_hash in (seen_hash(theirs), MERGED + seen_hash(theirs)):
+    if _is_settled(one, ready) and one.seen_hash in (seen_hash(theirs), MERGED + seen_hash(theirs), RESTORED + seen_hash(theirs)):
         return _found(SAME, one, f"As the EHR made it, otherwise than we say: {', '.join(made_of(ready.body, theirs))}")
     ours = {name: value for name, value in ready.body.items() if name not in UNSENT}
     found = tuple(islice(differences(ours, theirs, str(ready.body["resourceType"])), MOST_DIFFERENCES))

@@ -38,6 +38,7 @@ class Owed:
     body: dict[str, Any] | None
     unsure: bool = False
     gone: bool = False
+    tried: bool = False  # since the last restore, where there was one
 
     @cached_property
     def references(self) -> list[tuple[str, dict[str, Any], bool]]:
@@ -72,7 +73,8 @@ class Ready:
     known: Mapping[str, dict[str, str]] = field(default_factory=dict)  # what it refers to by the EHR's ids (Type/id), by our identifiers
     together: Mapping[str, int] = field(default_factory=dict)  # what it refers to by its fullUrl in the same Bundle: the resource
     updates: bool = True  # whether the EHR takes another version of it once it is there
-    restored: bool = False  # what the EHR holds otherwise may be what we sent between a backup and its restore
+    restored: bool = False  # what the EHR holds otherwise may be what we sent between a backup and its restore: ours stands in its place
+    doubtful: bool = False  # it may be that, or what the EHR made of what we tried to send since: a person's to settle
     as_document: bool = False  # `owed` has the document's type then, `remote` its plain id
     earlier: Callable[[], Sequence[Mapping[str, Any]]] = field(default=tuple, compare=False)  # what we said before, the newest first; asked for when needed
 
@@ -154,11 +156,11 @@ class Terms:
 
 def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[[str, str], Standing], terms: Terms) -> Ready | Match | Outcome:
     """What to send for a resource, or to look for, or why nothing is sent now. `stands` tells how (type, uuid) stands at the EHR."""
-    create_people, as_document = terms.create_people, remote is not None and remote.as_document
+    as_document = remote is not None and remote.as_document
     held = remote is not None and remote.remote_id is not None
     if remote is not None and remote.matched:
         return Matched()
-    refusal = _able(replace(owed, type=documents.TYPE) if as_document else owed, held, able, create_people=create_people)
+    refusal = _able(replace(owed, type=documents.TYPE) if as_document else owed, held, able, terms)
     if isinstance(refusal, Unsupported) and terms.documents and not held and owed.body is not None and able.can(documents.TYPE, "create"):
         refusal, as_document = None, True
     if refusal is not None:
@@ -166,10 +168,10 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     if owed.body is None and as_document and remote is not None:
         return _in_document(Ready(owed, {}, b"", remote))
     if owed.body is None:
-        return Ready(owed, {}, b"", remote)
+        return Ready(owed, {}, b"", remote if held else None)
     if remote is not None and remote.vanished:
         return Refused(f"It was there as {remote.remote_id} and is no more: a replay creates it anew")
-    if owed.type in PEOPLE and not held and not create_people:
+    if owed.type in PEOPLE and not held and not terms.create_people:
         return _to_match(owed, able)
     body = {name: value for name, value in owed.body.items() if name not in ("id", "meta")}
     missing: dict[str, int] = {}
@@ -199,8 +201,9 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
     updates = able.can(documents.TYPE if as_document else owed.type, "update")
-    restored = remote.restored if remote is not None else terms.restored and not owed.unsure
-    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates, restored)
+    tried = owed.tried or (owed.unsure and remote is None)  # or a worker died while it did
+    restored, doubtful = remote.restored if remote is not None and held else terms.restored and not tried, not held and terms.restored and tried
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates, restored, doubtful)
     return _in_document(ready) if as_document else ready
 
 
@@ -214,10 +217,12 @@ def _in_document(ready: Ready) -> Ready:
     return replace(ready, owed=replace(owed, type=documents.TYPE), body=body, remote=plain, as_document=True, unresolved=())
 
 
-def _able(owed: Owed, held: bool, able: Abilities, *, create_people: bool) -> Outcome | None:
+def _able(owed: Owed, held: bool, able: Abilities, terms: Terms) -> Outcome | None:
+    create_people = terms.create_people
     if not owed.type:
         return Moot(WITHHELD)
-    if owed.gone and not held and not owed.unsure:
+    may_be_there = owed.unsure or (terms.restored and able.searches(owed.type, "identifier") and (create_people or owed.type not in PEOPLE))
+    if owed.gone and not held and not may_be_there:
         return Moot(NEVER_SENT)
     if owed.body is None:
         return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")

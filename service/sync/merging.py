@@ -122,8 +122,7 @@ def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], know
     Of what it made itself, the oldest is what we took from it.
     """
     there = meant(dict(theirs), known)
-    said = [(one, {name: value for name, value in meant(dict(one), known).items() if name not in APART}) for one in earlier]
-    held = [(one, as_meant) for one, as_meant in said if keeps(there, as_meant)]
+    held = [(one, as_meant) for one in earlier if keeps(there, as_meant := _said(one, known))]
     if held:
         most = held[0]
         for one in held[1:]:
@@ -133,6 +132,15 @@ def agreed(earlier: Sequence[Mapping[str, Any]], theirs: Mapping[str, Any], know
     if not isinstance(last, First):
         return last
     return {name: _of_theirs(value, theirs[name], known) for name, value in last.items() if name in theirs}
+
+
+def still(said: Mapping[str, Any], theirs: Mapping[str, Any], known: Mapping[str, Json]) -> bool:
+    """Whether an EHR holds all of what we said once, and perhaps more."""
+    return keeps(meant(dict(theirs), known), _said(said, known))
+
+
+def _said(one: Mapping[str, Any], known: Mapping[str, Json]) -> Json:
+    return {name: value for name, value in meant(dict(one), known).items() if name not in APART}
 
 
 def _of_theirs(ours: Any, theirs: Any, known: Mapping[str, Json]) -> Any:

@@ -62,6 +62,11 @@ class Stream:
         return self.lease.key if self.lease.key > 0 else None
 
     @property
+    def restored(self) -> bool:
+        """Whether the EHR may hold what nobody here knows of since a backup was restored."""
+        return self.service.tenant.restores > 0 and not self.target.settings.get("returns")
+
+    @property
     def together(self) -> bool:
         """Whether what can goes in one Bundle: it was asked for, and the EHR says that it takes that."""
         return bool(self.target.settings.get("transactions")) and transactions.TRANSACTION in self.able.system
@@ -106,7 +111,7 @@ def rehearsed(stream: Stream, assumed: dict[int, Copy]) -> Iterator[Came]:
     """
     with stream.service.database.reading() as connection:
         level = levels.level(connection, stream.target.reader, stream.patient, stream.target.level, stream.now)
-        batch = batches.due(connection, stream.lease, stream.target, level, by=FOREVER, limit=REHEARSED)
+        batch = batches.due(connection, stream.lease, stream.target, level, by=FOREVER, limit=REHEARSED, restored=stream.restored)
     if batch is None:
         return
     batch.held |= assumed
@@ -124,7 +129,7 @@ def _read(stream: Stream) -> Batch | None:
         if target is None or level is None:
             return None
         stream.target = target
-        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=READ)
+        return batches.due(connection, stream.lease, target, level, by=stream.now, limit=READ, restored=stream.restored)
 
 
 def _send(stream: Stream, batch: Batch) -> None:
@@ -265,8 +270,7 @@ def _still(stream: Stream, batch: Batch) -> bool:
 
 def _ready(stream: Stream, batch: Batch, owed: Owed) -> Ready | Match | Outcome:
     s = stream.target.settings
-    restored = stream.service.tenant.restores > 0 and not s.get("returns")
-    terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE, restored=restored)
+    terms = Terms(create_people=bool(s.get("create_people")), documents=s.get("alternate") == documents.TYPE, restored=stream.restored)
     stands = partial(batches.standing, batch, stream.target, stream.able)
     return _guarded(stream, owed, lambda: deliver.prepared(owed, batch.held.get(owed.resource), stream.able, stands, terms))
 
@@ -316,7 +320,7 @@ def _earlier(stream: Stream, ready: Ready) -> list[dict[str, Any]]:
     remote, owed = ready.remote, ready.owed
     since, level = (remote.version, remote.level) if remote is not None else (None, owed.level)
     made_there, held = remote is not None and remote.made_there, remote is not None and remote.version == owed.version and not remote.restored
-    sent = held or made_there or (owed.unsure and not (remote is not None and remote.lost))
+    sent = held or made_there or ready.doubtful or (owed.unsure and not (remote is not None and remote.lost))
     with stream.service.database.glance() as connection:
         bodies = reading.said(connection, owed.resource, level, since, but=None if sent else owed.version)
     made = read(remote.made) if remote is not None and remote.made else {}

@@ -23,6 +23,7 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.utils import default_headers
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
 
 from service.sync.deadlines import Watchdog
 from service.sync.outcomes import Reply
@@ -80,7 +81,7 @@ def _connected(connection: Any) -> socket.socket:
         except OSError as error:
             made.close()
             failed = error
-    raise failed
+    raise NewConnectionError(connection, "no address of the name answers") from failed  # sic: urllib3 goes on after a reset of its own, without a socket
 
 
 def _judge(said: str) -> None:
@@ -232,7 +233,7 @@ class Line:
 
     def _asked(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
         asked = requests.PreparedRequest()
-        asked.method, asked.url, asked.body = method, _written(url), body
+        asked.method, asked.url, asked.body = method, _written(url), body or None
         asked.prepare_headers({**self._headers, **headers})
         asked.prepare_content_length(body)
         if len(self._cookies):

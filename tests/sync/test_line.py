@@ -6,7 +6,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -241,6 +241,29 @@ def test_what_a_gateway_asks_to_be_told_again_it_is_told_and_nobody_else() -> No
         for there in (ehr.base, ehr.base, another.base.replace("127.0.0.1", "localhost")):
             ours.call("GET", there, {})
     assert [b"Cookie: route=2" in asked for asked in (*ehr.asked, *another.asked)] == [False, True, False]
+
+
+def test_a_connection_that_is_reset_at_whatever_moment_is_a_call_that_failed() -> None:
+    """While it is made it is not reached; after that nobody knows."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    resets(connection, b"")
+                    connection.close()
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        try:
+            ours = line()
+            for _ in range(150):
+                with pytest.raises((NotReached, Interrupted)):
+                    ours.call("POST", f"http://127.0.0.1:{listening.getsockname()[1]}/fhir/Task", {}, b"{}")
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
 
 
 def _until_hung_up(ours: Line) -> None:

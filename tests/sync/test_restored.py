@@ -22,7 +22,8 @@ from tests.conftest import Clock, Http, token_for
 from tests.service.records import clinic as clinic_
 from tests.service.records import put
 from tests.sync.conftest import CREATE_PEOPLE, Sandbox, deliveries
-from tests.sync.test_conflicts import change_there, open_conflicts
+from tests.sync.test_conflicts import change_there, open_conflicts, settle
+from tests.sync.test_reconciling import reconciled
 
 Json = dict[str, Any]
 
@@ -89,6 +90,11 @@ def lives(settings: Settings, clock: Clock, sandbox: Sandbox, tmp_path: Path, mo
 def name_there(sandbox: Sandbox) -> str:
     [held] = sandbox.all("plain", "Organization")
     return str(held["name"])
+
+
+def url_there(sandbox: Sandbox) -> str:
+    [held] = sandbox.all("plain", "Organization")
+    return f"{sandbox.url('plain')}/Organization/{held['id']}"
 
 
 def owe_again(service: Service, ehr: str, type_: str) -> None:
@@ -162,15 +168,111 @@ def test_what_was_to_be_sent_once_more_at_the_backup_gives_way_to_what_the_clini
     assert name_there(sandbox) == "again" and now.is_at_rest()
 
 
+@pytest.mark.parametrize(("method", "when"), [("GET", "before"), ("POST", "before"), ("POST", "after")])
+@pytest.mark.parametrize("versions", [1, 2])
+def test_what_may_be_lost_or_a_change_of_theirs_since_is_shown_as_a_conflict(
+    lives: Lives, sandbox: Sandbox, clock: Clock, method: str, when: str, versions: int
+) -> None:
+    """An attempt was interrupted: nobody can tell whether what is there is from before the restore or what the EHR made of what we tried."""
+    lives.back_up()
+    now = lost(lives, "lost")
+    sandbox.fault("plain", "reset", when=when, method=method, type="Organization", times=1)
+    for n in range(versions):
+        now.put(f"again {n}")
+    now.work()
+    clock.forward(seconds=60)
+    now.work()
+    [found] = open_conflicts(now.service)
+    [element] = found["elements"]
+    assert name_there(sandbox) == "lost" and (element["ours"], element["theirs"]) == (f"again {versions - 1}", "lost")
+    settle(now.service, found["id"], "ours")
+    now.work()
+    assert name_there(sandbox) == f"again {versions - 1}" and open_conflicts(now.service) == []
+
+
+@pytest.mark.parametrize("known", ["parked", "waiting", "unknown"])
+def test_what_is_deleted_after_a_restore_is_told_to_an_ehr_that_may_have_been_sent_it_since_the_backup(
+    lives: Lives, sandbox: Sandbox, clock: Clock, known: str
+) -> None:
+    if known == "parked":
+        sandbox.fault("plain", "status", status=422, method="POST", type="Organization")
+    if known != "unknown":
+        lives.now.put("of the backup")
+    if known == "parked":
+        lives.now.work()
+        sandbox.mend()
+    lives.back_up()
+    now = lost(lives, "lost")
+    if known == "unknown":
+        now.put("again")
+    assert now.clinic.delete("/api/v1/clinics/riverside").status == 200
+    now.work()
+    [held] = sandbox.all("plain", "Organization")
+    assert held["active"] is False and {one["state"] for one in deliveries(now.clinic, type="Organization")} <= {"delivered", "superseded"}
+
+
 def test_what_an_ehr_changes_after_a_restore_of_what_it_was_sent_since_is_still_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
     lives.back_up()
     now = lives.restore()
     sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
     now.put("Riverside")
     now.work()
-    [held] = sandbox.all("plain", "Organization")
-    change_there(f"{sandbox.url('plain')}/Organization/{held['id']}", name="The River Clinic")
+    change_there(url_there(sandbox), name="The River Clinic")
     now.put("Riverside East")
     clock.forward(seconds=60)
     now.work()
     assert name_there(sandbox) == "The River Clinic" and len(open_conflicts(now.service)) == 1
+
+
+def test_what_an_ehr_changes_of_what_waited_at_the_backup_and_was_created_since_the_restore_is_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.fault("plain", "status", status=503, method="POST", type="Organization")
+    lives.now.put("Riverside")
+    lives.now.work()
+    lives.back_up()
+    now = lives.restore()
+    sandbox.mend()
+    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
+    clock.forward(seconds=600)
+    now.work()
+    change_there(url_there(sandbox), name="The River Clinic")
+    now.put("Riverside East")
+    clock.forward(seconds=600)
+    now.work()
+    assert name_there(sandbox) == "The River Clinic" and len(open_conflicts(now.service)) == 1
+
+
+def test_what_is_replayed_after_its_attempts_are_used_up_goes_over_no_change_of_theirs(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
+    lives.back_up()
+    now = lives.restore()
+    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
+    now.put("Riverside")
+    now.work()
+    sandbox.fault("plain", "reset", when="before", type="Organization")
+    now.put("Riverside East")
+    for _ in range(60):
+        clock.forward(seconds=20_000)
+        now.work()
+    sandbox.mend()
+    change_there(url_there(sandbox), name="The River Clinic")
+    [parked] = deliveries(now.clinic, state="parked")
+    assert now.clinic.post(f"/api/v1/deliveries/{parked['id']}/replay").status == 200
+    clock.forward(seconds=20_000)
+    now.work()
+    assert name_there(sandbox) == "The River Clinic" and len(open_conflicts(now.service)) == 1
+
+
+def test_what_an_ehr_changed_is_not_undone_by_a_repair_and_what_it_changes_next_is_its_own_too(lives: Lives, sandbox: Sandbox) -> None:
+    lives.now.put("Riverside")
+    lives.now.work()
+    lives.back_up()
+    now = lives.restore()
+    change_there(url_there(sandbox), name="The River Clinic")
+    put(now.clinic, "clinics", clinic_(name="Riverside", address=[{"city": "Oulu"}]))
+    now.work()
+    _, found = reconciled(now.service, "one", repair=True)
+    now.work()
+    assert {one.verdict for one in found} == {"same"} and name_there(sandbox) == "The River Clinic"
+    change_there(url_there(sandbox), name="The Clinic by the River")
+    put(now.clinic, "clinics", clinic_(name="Riverside East", address=[{"city": "Oulu"}]))
+    now.work()
+    assert name_there(sandbox) == "The Clinic by the River" and len(open_conflicts(now.service)) == 1

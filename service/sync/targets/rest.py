@@ -20,7 +20,7 @@ from service.sync import searches, transactions
 from service.sync.deliver import NEVER_SENT, UNSENT, Abilities, Match, Ready, identifier_of, not_updated, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
-from service.sync.merging import agreed, insisted, made_of, merge
+from service.sync.merging import agreed, insisted, made_of, merge, still
 from service.sync.outcomes import (
     NOT_THERE,
     Contested,
@@ -220,10 +220,13 @@ class Rest:
         base = agreed(ready.earlier(), theirs, ready.known)
         if base is None:
             return Delivered(remote_id, version, 200, theirs, merged=remote is not None) if same(theirs, ready.body) else None
+        if ready.doubtful and not still(base, theirs, ready.known):
+            return Contested(remote_id, tuple(made_of(ready.body, theirs)), dict(base), ready.body, theirs, version)
         found = merge(base, ready.body, theirs, ready.known)
         if remote is not None and remote.decided == seen_hash(theirs):
             found = insisted(found, ready.body, ready.known)
-        if found.conflicts and not ready.restored:
+        left = ready.restored and (remote is None or remote.is_left(seen_hash(theirs)))
+        if found.conflicts and not left:
             return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
         apart = tuple(name for name in found.kept if name in base or name in ready.body)
         if alike(theirs, found.body):
