@@ -201,9 +201,12 @@ def prepared(owed: Owed, remote: Copy | None, able: Abilities, stands: Callable[
     meta = {name: value for name, value in owed.body.get("meta", {}).items() if name not in ("versionId", "lastUpdated")}
     made = {"resourceType": owed.type, **({"meta": meta} if meta else {}), **{n: v for n, v in body.items() if n != "resourceType"}}
     updates = able.can(documents.TYPE if as_document else owed.type, "update")
-    tried = owed.tried or (owed.unsure and remote is None)  # or a worker died while it did
-    restored, doubtful = remote.restored if remote is not None and held else terms.restored and not tried, not held and terms.restored and tried
-    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates, restored, doubtful)
+    ready = Ready(owed, made, digest(made), remote if held else None, tuple(dict.fromkeys(unresolved)), known, together, updates)
+    if remote is not None and held:
+        ready = replace(ready, restored=remote.restored)
+    elif terms.restored:
+        tried = owed.tried or (owed.unsure and remote is None)  # or a worker died while it did
+        ready = replace(ready, restored=not tried, doubtful=tried)
     return _in_document(ready) if as_document else ready
 
 
@@ -218,21 +221,26 @@ def _in_document(ready: Ready) -> Ready:
 
 
 def _able(owed: Owed, held: bool, able: Abilities, terms: Terms) -> Outcome | None:
-    create_people = terms.create_people
     if not owed.type:
         return Moot(WITHHELD)
-    may_be_there = owed.unsure or (terms.restored and able.searches(owed.type, "identifier") and (create_people or owed.type not in PEOPLE))
-    if owed.gone and not held and not may_be_there:
+    if owed.gone and not held and not _may_be_there(owed, able, terms):
         return Moot(NEVER_SENT)
     if owed.body is None:
         return None if able.can(owed.type, "delete") else Unsupported(f"This {owed.type} was deleted here and has to be removed there by hand")
-    if owed.type in PEOPLE and not held and not create_people:
+    if owed.type in PEOPLE and not held and not terms.create_people:
         return None
     if owed.gone and not able.can(owed.type, "update"):
         return Unsupported(f"This {owed.type} was entered in error here and has to be corrected or removed there by hand")
     if not able.can(owed.type, "update" if held else "create"):
         return Unsupported(not_updated(owed.type) if held else f"This EHR does not take {owed.type}")
     return None
+
+
+def _may_be_there(owed: Owed, able: Abilities, terms: Terms) -> bool:
+    """Whether what is gone may have been sent: an attempt is in doubt; or it was before a restore, where that can be looked for and mended."""
+    if owed.unsure or not terms.restored or (owed.type in PEOPLE and not terms.create_people):
+        return owed.unsure
+    return able.searches(owed.type, "identifier") and able.can(owed.type, "delete" if owed.body is None else "update")
 
 
 def not_updated(type_: str) -> str:

@@ -118,6 +118,26 @@ def test_what_is_gone_is_told_only_where_it_was_sent() -> None:
     assert ready(Owed(1, 1, "", "", "", 0, 0, None)) == Moot("Withheld from this EHR since it was owed")
 
 
+@pytest.mark.parametrize("state", ["deleted", "entered in error"])
+def test_what_is_gone_is_looked_for_after_a_restore_where_something_can_be_done_about_it(state: str) -> None:
+    one = replace(owed(1), gone=True, **({"body": None} if state == "deleted" else {}))
+    found, terms = {"Observation": frozenset({"identifier"})}, Terms(restored=True)
+    able = Abilities({"Observation": frozenset({"create", "update", "delete"})}, searched=found)
+    assert isinstance(prepared(one, None, able, standing(HELD), terms), Ready)
+    for unable in (replace(able, searched={}), replace(able, interactions={"Observation": frozenset({"create", "read"})})):
+        assert prepared(one, None, unable, standing(HELD), terms) == Moot("Gone before it was ever sent")
+    assert prepared(replace(one, type="Patient"), None, able, standing(HELD), terms) == Moot("Gone before it was ever sent")
+
+
+@pytest.mark.parametrize(("known", "says"), [
+    ({}, (True, False)), ({"tried": True}, (False, True)), ({"unsure": True}, (False, True)),
+])  # fmt: skip
+def test_what_an_ehr_has_after_a_restore_is_ours_until_we_have_tried(known: dict[str, bool], says: tuple[bool, bool]) -> None:
+    made = prepared(owed(1, **known), None, ABLE, standing(HELD), Terms(restored=True))
+    assert (made.restored, made.doubtful) == says
+    assert not (never := prepared(owed(1, **known), None, ABLE, standing(HELD), Terms())).restored and not never.doubtful
+
+
 def test_a_value_is_put_at_a_path_and_the_given_body_is_left_alone() -> None:
     body = {"resourceType": "Encounter", "participant": [{"individual": 1}, {"individual": 2, "period": 3}], "subject": 4}
     assert put(body, "Encounter.participant[1].individual", 9) == {**body, "participant": [{"individual": 1}, {"individual": 9, "period": 3}]}

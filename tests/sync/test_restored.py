@@ -211,6 +211,16 @@ def test_what_is_deleted_after_a_restore_is_told_to_an_ehr_that_may_have_been_se
     assert held["active"] is False and {one["state"] for one in deliveries(now.clinic, type="Organization")} <= {"delivered", "superseded"}
 
 
+def test_what_was_made_and_deleted_after_a_restore_is_looked_for_and_not_told_of(lives: Lives, sandbox: Sandbox) -> None:
+    lives.back_up()
+    now = lives.restore()
+    now.put("Riverside")
+    assert now.clinic.delete("/api/v1/clinics/riverside").status == 200
+    now.work()
+    assert any(asked.startswith("GET /Organization") for asked in sandbox.asked("plain"))
+    assert sandbox.all("plain", "Organization") == [] and {one["state"] for one in deliveries(now.clinic)} <= {"cancelled", "superseded", "delivered"}
+
+
 def test_what_an_ehr_changes_after_a_restore_of_what_it_was_sent_since_is_still_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
     lives.back_up()
     now = lives.restore()
