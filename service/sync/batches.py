@@ -17,7 +17,7 @@ from service.store.targets import Target
 from service.sync import deliver, documents, matching
 from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
 from service.sync.exchanges import Exchange
-from service.sync.outcomes import NOT_THERE, Contested, Delivered, Held, Matched, Moot, Outcome, Refused, Retry, Unsupported, Unsure, Waits
+from service.sync.outcomes import NOT_THERE, Contested, Delivered, Found, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
 from service.sync.targets.rest import same, seen_hash
 from service.wire import encode, read
 
@@ -93,7 +93,7 @@ def _owed(due: Due, row: Rendered | None, level: int, *, tried: bool) -> Owed:
 
 
 def _referred(owed: list[Owed]) -> list[bytes]:
-    return [uuid_of(one) for one in frozenset[str]().union(*(o.needs for o in owed)) if len(one) == 36]
+    return [uuid_of(one) for one in set[str]().union(*(o.needs for o in owed)) if len(one) == 36]
 
 
 def standing(batch: Batch, target: Target, able: Abilities, type_: str, uuid: str) -> Standing:
@@ -134,7 +134,7 @@ def keep(batch: Batch, target: Target, owed: Owed, ready: Ready | Match | Outcom
         _hold(batch, Copy(target.id, owed.resource, outcome.remote_id, None, "", owed.level, b""))
     elif isinstance(outcome, Waits):
         batch.waiting += [(wants, owed.resource) for wants in outcome.wants]
-    elif isinstance(ready, Ready) and isinstance(outcome, Unsupported | Refused | Retry | Unsure) and outcome.remote_id is not None:
+    elif isinstance(ready, Ready) and isinstance(outcome, Found) and outcome.remote_id is not None:
         remote_id = f"{documents.TYPE}/{outcome.remote_id}" if ready.as_document else outcome.remote_id
         _hold(batch, _beside(batch, target, owed, remote_id, version=outcome.remote_version, seen=RESTORED if ready.restored else None))
     elif isinstance(outcome, Moot | Unsupported):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from mappings.parts import system_of
-from mappings.references import references_in
+from mappings.references import ids_of, references_in
 from service.store.copies import Copy
 from service.store.outbox import UNHELD, WITHHELD
 from service.sync import documents, matching
@@ -46,9 +46,9 @@ class Owed:
         return list(references_in(self.body)) if self.body is not None else []
 
     @cached_property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> set[str]:
         """Our ids of what it refers to."""
-        return frozenset(str(one["reference"]).rpartition("/")[2] for _, one, _ in self.references if "reference" in one)
+        return ids_of(self.references)
 
 
 @dataclass(frozen=True)

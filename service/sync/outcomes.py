@@ -49,12 +49,19 @@ class Matched:
     remote_id: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What may say where the EHR has an earlier state of it, found only now."""
+
+    remote_id: str | None = None
+    remote_version: str | None = None
+
+
 @dataclass(frozen=True)
-class Retry:
+class Retry(Found):
     """Not now. `kind` names the policy; `retry_after` is the header as it came, and means the whole target.
 
-    `unsure` says that it may have been done all the same, and is looked for before it is sent again. `remote_id` is where the EHR
-    has an earlier state of it, found only now.
+    `unsure` says that it may have been done all the same, and is looked for before it is sent again.
     """
 
     kind: str
@@ -63,18 +70,14 @@ class Retry:
     retry_after: str | None = None
     snoozes: bool = False
     unsure: bool = False
-    remote_id: str | None = None
-    remote_version: str | None = None
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Not this: permanent, with the EHR's words. `remote_id` is where it has an earlier state of it, found only now."""
+class Refused(Found):
+    """Not this: permanent, with the EHR's words."""
 
     words: str
     status: int | None = None
-    remote_id: str | None = None
-    remote_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,11 @@ class Contested:
 
 
 @dataclass(frozen=True)
-class Unsure:
-    """Nobody knows whether the EHR has it: look before anything is sent again. `remote_id` is where it has an earlier state of it, found only now."""
+class Unsure(Found):
+    """Nobody knows whether the EHR has it: look before anything is sent again."""
 
     words: str
     status: int | None = None
-    remote_id: str | None = None
-    remote_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,10 @@ class Moot:
 
 
 @dataclass(frozen=True)
-class Unsupported:
-    """The EHR says itself that it does not take this. `remote_id` is where it has an earlier state of it, found only now."""
+class Unsupported(Found):
+    """The EHR says itself that it does not take this."""
 
     words: str
-    remote_id: str | None = None
-    remote_version: str | None = None
 
 
 Outcome = Delivered | Held | Matched | Retry | Refused | Contested | Unsure | Waits | Moot | Unsupported

@@ -128,11 +128,10 @@ class _Calling(HTTPConnection):
     """A connection that notes when a call begins to be sent, and sends head and body at once: an EHR that is woken once answers sooner."""
 
     _new_conn = _connected
-    _head: bytes | None = None  # waits for its body
-    _joins = False
+    _head: bytes | None = None  # waits for its body, and is empty until it is there; None where it goes out by itself
 
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
-        self._head, self._joins = None, isinstance(body, bytes) and 0 < len(body) <= AT_ONCE
+        self._head = b"" if isinstance(body, bytes) and 0 < len(body) <= AT_ONCE else None
         super().request(method, url, body, *args, **kwargs)
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
@@ -142,15 +141,11 @@ class _Calling(HTTPConnection):
         super().endheaders(*args, **kwargs)
 
     def send(self, data: Any) -> None:
-        if self._joins and self._head is None:
+        if self._head == b"":
             self._head = data
             return
-        sent, self._head, self._joins = (self._head + data if self._head else data), None, False
+        sent, self._head = data if self._head is None else self._head + data, None
         super().send(sent)
-
-
-class _Http(_Calling):
-    pass
 
 
 class _Https(_Calling, HTTPSConnection):
@@ -158,7 +153,7 @@ class _Https(_Calling, HTTPSConnection):
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
+    ConnectionCls = _Calling
 
 
 class _HttpsPool(HTTPSConnectionPool):

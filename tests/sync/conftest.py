@@ -133,6 +133,17 @@ def ehr() -> Iterator[Small]:
         yield made
 
 
+def register(service: Service, name: str, url: str, level: int = 2, *, in_flight: int = 4, organisation: str | None = None, **settings: Any) -> None:
+    """Adds an EHR in which people may be made, and leaves what it is owed to a worker."""
+    found = Target(name, url, "4.0.1", level, organisation, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
+    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
+
+
+def send_all(service: Service) -> int:
+    """Lets a worker send all that is due, one stream after another (places come first), and says how many that were."""
+    return Worker(service, threads=1).run(until_idle=True)
+
+
 @pytest.fixture
 def connect(service: Service) -> Connect:
     """Registers an EHR, `connect(name, url, level, ...)`, and owes it what was there before unless that is left to a worker."""
@@ -140,8 +151,7 @@ def connect(service: Service) -> Connect:
     def connect(
         name: str, url: str, level: int = 2, *, in_flight: int = 4, organisation: str | None = None, caught_up: bool = True, **settings: Any
     ) -> None:
-        found = Target(name, url, "4.0.1", level, organisation, "ehr", False, in_flight, 0, 0, settings={**CREATE_PEOPLE, **settings})
-        service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, found, None, micros(service.tenant.now())))
+        register(service, name, url, level, in_flight=in_flight, organisation=organisation, **settings)
         if caught_up:
             catch_up_with_all(service, lambda: False)
 
@@ -150,8 +160,7 @@ def connect(service: Service) -> Connect:
 
 @pytest.fixture
 def work(service: Service) -> Callable[[], int]:
-    """Lets a worker send all that is due, one stream after another (places come first), and says how many that were."""
-    return lambda: Worker(service, threads=1).run(until_idle=True)
+    return lambda: send_all(service)
 
 
 def deliveries(clinic: Http, **wanted: str) -> list[dict[str, Any]]:

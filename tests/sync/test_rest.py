@@ -82,7 +82,7 @@ def test_what_was_there_already_and_is_not_brought_up_to_date_is_known_to_be_the
     http.post(f"{BASE}/Observation", status=200, json={**THEIRS, "status": "preliminary"})
     http.get(f"{BASE}/Observation/o1", json={**THEIRS, "status": "preliminary"})
     http.put(f"{BASE}/Observation/o1", status=422, body=b"no")
-    assert ehr.deliver(ready(), ONCE) == Refused("no", 422, "o1", 'W/"4"')
+    assert ehr.deliver(ready(), ONCE) == Refused("no", 422, remote_id="o1", remote_version='W/"4"')
 
 
 def test_several_that_have_our_identifier_are_nobodys_to_choose_from(ehr: Rest, http: responses.RequestsMock) -> None:

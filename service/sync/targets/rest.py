@@ -204,7 +204,7 @@ class Rest:
         if not isinstance(theirs, dict):
             return theirs
         if not ready.updates and not same(theirs, ready.body):
-            return Unsupported(not_updated(ready.owed.type), remote_id, version)
+            return Unsupported(not_updated(ready.owed.type), remote_id=remote_id, remote_version=version)
         outcome = _spoken(lambda: self._beside(ready, remote_id, theirs, version) or self._put(ready, remote_id, version))
         if isinstance(outcome, Refused | Retry | Unsure) and ready.remote is None and outcome.status not in NOT_THERE:
             return replace(outcome, remote_id=remote_id, remote_version=version)  # it is not to be created again
@@ -215,19 +215,22 @@ class Rest:
         remote = ready.remote
         if alike(theirs, ready.body):
             return Delivered(remote_id, version, 200, theirs)
-        if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen_hash(theirs)):
+        seen = seen_hash(theirs)
+        if ready.owed.gone or (remote is not None and remote.sent_hash and remote.seen_hash == seen):
             return self._put(ready, remote_id, version)
         base = agreed(ready.earlier(), theirs, ready.known)
         if base is None:
             return Delivered(remote_id, version, 200, theirs, merged=remote is not None) if same(theirs, ready.body) else None
-        if ready.doubtful and not still(base, theirs, ready.known):
-            return Contested(remote_id, tuple(made_of(ready.body, theirs)), dict(base), ready.body, theirs, version)
         found = merge(base, ready.body, theirs, ready.known)
-        if remote is not None and remote.decided == seen_hash(theirs):
+        if remote is not None and remote.decided == seen:
             found = insisted(found, ready.body, ready.known)
-        left = ready.restored and (remote is None or remote.is_left(seen_hash(theirs)))
-        if found.conflicts and not left:
-            return Contested(remote_id, found.conflicts, dict(base), ready.body, theirs, version)
+        conflicts = found.conflicts
+        if ready.doubtful and not still(base, theirs, ready.known):
+            conflicts = tuple(made_of(ready.body, theirs))
+        elif ready.restored and (remote is None or remote.is_left(seen)):
+            conflicts = ()
+        if conflicts:
+            return Contested(remote_id, conflicts, dict(base), ready.body, theirs, version)
         apart = tuple(name for name in found.kept if name in base or name in ready.body)
         if alike(theirs, found.body):
             return Delivered(remote_id, version, 200, theirs, merged=True, kept=apart)
