@@ -1,6 +1,8 @@
 """What is counted, for Prometheus: requests, deliveries and how old the oldest waiting one is. Nothing of a patient is a label."""
 
 import os
+from collections import Counter as Count
+from collections.abc import Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
@@ -12,9 +14,12 @@ _seconds = Histogram("pathway_fhir_request_seconds", "Time to answer a request",
 _attempts = Counter("pathway_fhir_delivery_attempts", "Attempts to deliver a resource to an EHR", ["ehr", "outcome"])
 
 
-def request(action: str, status: int, seconds: float) -> None:
-    _counter(action, status).inc()
-    _histogram(action).observe(seconds)
+def requests(answered: Sequence[tuple[str, int, float]]) -> None:
+    """(action, status, seconds) of requests that were answered."""
+    for (action, status), times in Count((action, status) for action, status, _ in answered).items():
+        _counter(action, status).inc(times)
+    for action, _, seconds in answered:
+        _histogram(action).observe(seconds)
 
 
 @cache

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from flask import Flask, request
-from flask.typing import ResponseReturnValue
 from flask_swagger_ui import __file__ as swagger_package
 from sqlalchemy import Connection
-from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Request
 
 from service import metrics, notifications
 from service.api.problems import Problems
 from service.errors import Malformed, NotFound, ServiceError
 from service.fhir.answers import Outcomes
 from service.fhir.routes import BASE as FHIR_BASE
+from service.routing import App
 from service.security import assertions, clients, keys
 from service.security.assertions import InvalidClient
 from service.security.scopes import parse, within
 from service.store import alarms, audit, migrate, outbox, reconciliation, targets
-from service.web import Answer, Call, Flavour, Handler, public, unrouted
+from service.web import Answer, Call, Flavour, Handler, Sent, public, unrouted
 from service.wire import encode
 from service.wiring import Service
 
@@ -195,12 +194,12 @@ ROUTES = (
 )
 
 
-def add_routes(app: Flask, service: Service) -> None:
+def add_routes(app: App, service: Service) -> None:
     for route in ROUTES:
         app.add_url_rule(route.rule, f"site {route.rule}", public(service, route.flavour, route.name, route.handler), methods=[route.method])
     outcomes = Outcomes()
 
-    def nothing(error: HTTPException) -> ResponseReturnValue:
-        return unrouted(service, outcomes if request.path.startswith(FHIR_BASE) else PROBLEMS, error)
+    def otherwise(asked: Request, error: Exception) -> Sent:
+        return unrouted(app, service, outcomes if asked.path.startswith(FHIR_BASE) else PROBLEMS, asked, error)
 
-    app.register_error_handler(HTTPException, nothing)
+    app.otherwise = otherwise

@@ -11,20 +11,19 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
-from flask import Request, current_app, request
-from flask.globals import request_ctx
 from werkzeug.datastructures import Accept
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.http import parse_accept_header
+from werkzeug.wrappers import Request
 
 from service.errors import Malformed, NotFound, NotOffered, ServiceError, TooLarge, WrongMediaType, as_service_error
+from service.routing import App
 from service.security.clients import Caller
 from service.store.audit import Event
 from service.store.clock import micros
@@ -40,7 +39,6 @@ FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 1000
 WORTH_COMPRESSING = 1400
 BODILESS = (204, 304)
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NOBODY = "-"
 WENT_WRONG = "The request could not be carried out. Nothing was stored."
 _process, _numbers = secrets.token_hex(6), itertools.count(1)  # request ids: who made it, and which of its
@@ -176,43 +174,31 @@ def public(service: Service, flavour: Flavour, action: str, handler: Handler) ->
     return _view(service, flavour, action, handler, public=True)
 
 
-def refusing(service: Service, flavour: Flavour, action: str) -> View:
+def refusing(app: App, service: Service, flavour: Flavour, action: str) -> View:
     """A view for what is not offered: 405 where the path is known with another method, else 404."""
-    view = _view(service, flavour, action, _refuse, public=False)
+    def refuse(call: Call) -> Answer:
+        raise _not_offered(app, call)
+
+    view = _view(service, flavour, action, refuse, public=False)
     view.refuses = True  # type: ignore[attr-defined]
     return view
 
 
-def _refuse(call: Call) -> Answer:
-    raise not_offered(call)
-
-
-def not_offered(call: Call) -> ServiceError:
-    allowed = _offered()
+def _not_offered(app: App, call: Call) -> ServiceError:
+    allowed = app.offered(call.request.path)
     if not allowed:
         return NotFound(f"There is nothing at {call.request.path[:100]}")
     return NotOffered(f"{call.request.method[:20]} is not offered here", headers={"Allow": ", ".join(allowed)})
 
 
-def _offered() -> list[str]:
-    """The methods with which the path of this request is known."""
-    found = set()
-    for method in METHODS:
-        with suppress(HTTPException):
-            endpoint, _ = request_ctx.url_adapter.match(method=method)  # type: ignore[union-attr]
-            if not getattr(current_app.view_functions[endpoint], "refuses", False):
-                found |= {method, "HEAD"} if method == "GET" else {method}
-    return sorted(found)
-
-
 def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, public: bool) -> View:
-    def view(**args: str) -> Sent:
+    def view(asked: Request, /, **args: str) -> Sent:
         began = time.perf_counter()
-        call = _call(service, args)
+        call = _call(service, asked, args)
         try:
             if not public:
                 call.caller = service.gate.caller(call.header("Authorization"))
-            _storable(call.request)
+            _storable(asked)
             answer = handler(call)
         except Exception as error:  # noqa: BLE001 (the last handler: whatever went wrong is told in the interface's own form)
             answer = _failed(call, flavour, action, error)
@@ -222,8 +208,7 @@ def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, 
     return view
 
 
-def _call(service: Service, args: dict[str, str]) -> Call:
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # the proxy looks itself up at every use
+def _call(service: Service, asked: Request, args: dict[str, str]) -> Call:
     call = Call(service, asked, "", args=args)
     given = call.header("X-Request-ID") or ""
     call.id = given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}"
@@ -238,19 +223,20 @@ def _storable(asked: Request) -> None:
         raise Malformed("The query has a NUL")
 
 
-def unrouted(service: Service, flavour: Flavour, error: HTTPException) -> Sent:
-    """The answer to what no route takes: a path that leads nowhere, or a method that nobody here has heard of."""
-    call = _call(service, {})
-    known = not_offered(call) if error.code in (404, 405) else ServiceError(WENT_WRONG)
+def unrouted(app: App, service: Service, flavour: Flavour, asked: Request, error: Exception) -> Sent:
+    """The answer to what no route takes: a path that leads nowhere, or a method that nobody here has heard of; and where a view failed to answer."""
+    call = _call(service, asked, {})
+    known = _not_offered(app, call) if isinstance(error, HTTPException) else _unknown(call, "nothing", error)
     return _finished(call, "nothing", flavour.error(known, call), time.perf_counter(), audited=True)
 
 
 def _failed(call: Call, flavour: Flavour, action: str, error: Exception) -> Answer:
-    known = as_service_error(error)
-    if known is None:
-        call.service.log.error("failed", action=action, request=call.id, error=type(error).__name__, where=_where(error))
-        known = ServiceError(WENT_WRONG)
-    return flavour.error(known, call)
+    return flavour.error(as_service_error(error) or _unknown(call, action, error), call)
+
+
+def _unknown(call: Call, action: str, error: Exception) -> ServiceError:
+    call.service.log.error("failed", action=action, request=call.id, error=type(error).__name__, where=_where(error))
+    return ServiceError(WENT_WRONG)
 
 
 def whole(text: str, least: int, most: int) -> int | None:

@@ -17,7 +17,7 @@ MAPPINGS_MAY = {"marshmallow": ("mappings/schema.py", "mappings/"), "fhir": ("ma
 # The service, leaves first: what stands in a row may import what stands in the rows above it, and nothing else of the service.
 # A new part of it needs a place here.
 LAYERS = (
-    ("errors", "config", "metrics", "together"),
+    ("errors", "config", "metrics", "together", "routing"),
     ("wire", "logs", "manners"),
     ("store",),
     ("tenant", "trail"),

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from flask import Flask
-
 from service.api import contests, describing, ehrs, entities, importing, operations, previewing
 from service.api.envelope import JSON
 from service.api.problems import Problems
 from service.errors import NotAcceptable
-from service.web import METHODS, Answer, Call, Handler, guarded, refusing
+from service.routing import METHODS, App
+from service.web import Answer, Call, Handler, guarded, refusing
 from service.wiring import Service
 
 BASE = "/api/v1"
@@ -64,14 +63,14 @@ ROUTES = (
 )
 
 
-def add_routes(app: Flask, service: Service) -> None:
+def add_routes(app: App, service: Service) -> None:
     flavour = Problems()
     methods: dict[str, set[str]] = {}
     for route in ROUTES:
         methods.setdefault(route.rule, set()).add(route.method)
         view = guarded(service, flavour, f"api {route.name}", _acceptable(route))
         app.add_url_rule(f"{BASE}{route.rule}", f"api {route.name}", view, methods=[route.method])
-    refuse = refusing(service, flavour, "api not offered")
+    refuse = refusing(app, service, flavour, "api not offered")
     for rule, taken in methods.items():
         app.add_url_rule(f"{BASE}{rule}", f"api not offered {rule}", refuse, methods=sorted(set(METHODS) - taken))
     for rule in ("", "/<path:rest>"):

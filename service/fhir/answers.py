@@ -122,5 +122,11 @@ def outcome_entry(found: dict[str, Any]) -> bytes:
 
 def http_date(at: int) -> str:
     """A time in microseconds as HTTP writes it (RFC 9110, 5.6.7), whatever the locale."""
-    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(at // 1_000_000)
-    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year} {hour:02}:{minute:02}:{second:02} GMT"
+    day, second = divmod(at // 1_000_000, 86_400)
+    return f"{_date(day)} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} GMT"
+
+
+@lru_cache(maxsize=1000)
+def _date(number: int) -> str:
+    year, month, day, _, _, _, weekday, _, _ = time.gmtime(number * 86_400)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"

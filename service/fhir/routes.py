@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from flask import Flask
-
 from mappings.search import PARAMETERS
 from service.errors import NotFound, NotOffered
 from service.fhir import everything, read, searching
 from service.fhir.answers import Outcomes
-from service.web import METHODS, Answer, Call, Handler, guarded, public, refusing
+from service.routing import METHODS, App
+from service.web import Answer, Call, Handler, guarded, public, refusing
 from service.wiring import Service
 
 BASE = "/fhir/r4"
@@ -38,7 +37,7 @@ OPERATIONS = (
 )
 
 
-def add_routes(app: Flask, service: Service) -> None:
+def add_routes(app: App, service: Service) -> None:
     from service.fhir.capability import metadata, smart_configuration
 
     flavour = Outcomes()
@@ -47,7 +46,7 @@ def add_routes(app: Flask, service: Service) -> None:
     for n, route in enumerate(ROUTES):
         view = guarded(service, flavour, f"fhir {route.interaction}", _of_known_type(route.handler))
         app.add_url_rule(f"{BASE}{route.rule}", f"fhir {n} {route.interaction}", view, methods=[route.method])
-    app.add_url_rule(f"{BASE}/<path:rest>", "fhir nothing", refusing(service, flavour, "fhir not offered"), methods=METHODS)
+    app.add_url_rule(f"{BASE}/<path:rest>", "fhir nothing", refusing(app, service, flavour, "fhir not offered"), methods=METHODS)
     app.add_url_rule(BASE, "fhir base", guarded(service, flavour, "fhir not offered", _no_batch), methods=METHODS)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,11 +69,20 @@ def safe_for_wal(version: tuple[int, ...]) -> bool:
 class _Kept:
     """A connection that a thread keeps, closed when the thread ends. What a fork copied is its parent's to close."""
 
-    process: int
+    process: int  # 0 when it is closed
     engine: Engine
     connection: Connection
+    faults: tuple[type[Exception], ...]  # what may be the connection's
+
+    def __enter__(self) -> Connection:
+        return self.connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and (not isinstance(error, Exception) or isinstance(error, self.faults)):
+            self.drop()  # whatever went wrong with it, the next statement gets another
 
     def drop(self) -> None:
+        self.process = 0
         with suppress(Exception):
             self.connection.invalidate()
             self.connection.close()
@@ -147,20 +156,13 @@ class Database:
         with self.engine.connect() as connection, _transaction(connection, "BEGIN" if self.sqlite else READING, "ROLLBACK"):
             yield connection
 
-    @contextmanager
-    def glance(self) -> Iterator[Connection]:
+    def glance(self) -> AbstractContextManager[Connection]:
         """The thread's own connection, kept from one to the next, for what needs no transaction: one statement, or several at one commit."""
         kept: _Kept | None = getattr(self._threads, "kept", None)
         if kept is None or kept.process != os.getpid() or kept.engine is not self.engine:
-            kept = self._threads.kept = _Kept(os.getpid(), self.engine, self.engine.connect())
+            kept = self._threads.kept = _Kept(os.getpid(), self.engine, self.engine.connect(), self._errors)
             self._glancing.add(kept)
-        try:
-            yield kept.connection
-        except BaseException as error:
-            if not isinstance(error, Exception) or isinstance(error, self._errors):
-                self._threads.kept = None
-                kept.drop()  # whatever went wrong with it, the next statement gets another
-            raise
+        return kept
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one write transaction, again from the start where the database says that it lost a race."""
