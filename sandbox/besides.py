@@ -9,6 +9,7 @@
 | change a record as a clinician of that EHR would | `curl -X PATCH -d '{"status": "amended"}' localhost:8001/_sandbox/records/epic/Observation/ID` |
 | see what was asked and what is held | `curl localhost:8001/_sandbox/log?limit=5`, `curl localhost:8001/_sandbox/counts` |
 | do any of it in a browser, each fault with an example | http://localhost:8001/docs |
+| keep all that an EHR holds, and put it back | `keeping.py` |
 | begin anew | `curl -X DELETE localhost:8001/_sandbox` |
 """
 
@@ -22,6 +23,7 @@ BESIDES_FHIR: tuple[tuple[str, str, str], ...] = (
     ("DELETE", "/_sandbox/faults/ID", "the end of one fault"),
     ("GET POST PUT PATCH DELETE", "/_sandbox/records/EHR/TYPE[/ID]", "what the EHR's own users do, in every type; a PATCH is merged"),
     ("POST", "/_sandbox/EHR/seed", "resources that are simply there, with their ids, whatever the rules"),
+    ("GET PUT", "/_sandbox/EHR/versions", "all that it ever held, to be kept and put back as it was"),
     ("GET PUT", "/_sandbox/EHR/settings", "headers that every request needs, and whether it takes writes"),
     ("GET PUT PATCH DELETE", "/_sandbox/EHR/smart", "clients of SMART Backend Services, what they are told, and what was issued"),
     ("DELETE", "/_sandbox/EHR/tokens", "all tokens that were issued are revoked"),

@@ -12,6 +12,7 @@ from sandbox.ehr import Ehr
 from sandbox.faults.board import Faults
 from sandbox.faults.fault import Asked
 from sandbox.journal import Journal
+from sandbox.keeping import given, kept
 from sandbox.outcome import Issue, Refused
 from sandbox.page import index_page
 from sandbox.paging import NUMBER
@@ -58,6 +59,8 @@ class Control:
                 return self._take_away(*one)
             case _, ["_sandbox", "records", name, *parts] if name in self._ehrs and parts and parts != ["metadata"]:
                 return respond(_own_users(self._ehrs[name]), request.by_hand(), parts)
+            case "GET" | "PUT", ["_sandbox", name, "versions"] if name in self._ehrs:
+                return _json(kept(self._ehrs[name]) if request.method == "GET" else self._put_back(self._ehrs[name], _read(request)))
             case _, ["_sandbox", name, what] if name in self._ehrs and (said := _site(self._ehrs[name], request, what)) is not None:
                 return said
         bases = ", ".join(ehr.persona.path for ehr in self._ehrs.values())
@@ -86,6 +89,15 @@ class Control:
 
     def _last(self, limit: int) -> list[dict[str, Any]]:
         return list(self._log)[::-1][:limit]
+
+    def _put_back(self, ehr: Ehr, said: Any) -> Any:
+        found = given(ehr, said)
+        with ehr.records.lock:
+            if self._journal:
+                self._journal.clear(ehr.persona.name)
+            ehr.once.clear()
+            ehr.records.put_back(found)
+            return ehr.records.counts()
 
     def _reset(self) -> None:
         with ExitStack() as locked:

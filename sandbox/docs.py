@@ -28,6 +28,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/_sandbox/records/{ehr}/{type}"): ADA,
     ("PUT", "/_sandbox/records/{ehr}/{type}/{id}"): ADA,
     ("PATCH", "/_sandbox/records/{ehr}/{type}/{id}"): {"birthDate": "1981-05-01"},
+    ("PUT", "/_sandbox/{ehr}/versions"): [
+        {"type": "Patient", "id": "ada", "number": 1, "sequence": 1, "updated": "2026-01-05T09:30:00Z", "resource": ADA}
+    ],
     ("PUT", "/_sandbox/{ehr}/settings"): {"requiredHeaders": ["X-Request-ID"], "readOnly": False},
     ("PUT", "/_sandbox/{ehr}/smart"): {"clients": [{"id": "me", "jwksUrl": "http://127.0.0.1:8000/.well-known/jwks.json"}], "expiresIn": 60},
     ("PATCH", "/_sandbox/{ehr}/smart"): {"expiresIn": 0},

@@ -47,11 +47,12 @@ class Journal:
             raise RuntimeError("the sandbox is stopping")
         self._waiting.append((persona, version))
 
-    def clear(self) -> None:
+    def clear(self, persona: str | None = None) -> None:
+        """Of one persona, or of all."""
         with self._writing:
-            self._waiting.clear()
+            self._waiting[:] = [one for one in self._waiting if persona not in (None, one[0])]
             with self._database:
-                self._database.execute("DELETE FROM version")
+                self._database.execute("DELETE FROM version WHERE ? IS NULL OR persona = ?", (persona, persona))
 
     def close(self) -> None:
         self._stopped.set()

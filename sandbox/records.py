@@ -157,6 +157,14 @@ class Records:
         """Take back a version that was kept, in the order in which they were."""
         self._place(version, fhir_json.read(version.body) if version.body else None, self.latest(version.type, version.id))
 
+    def put_back(self, versions: Iterable[Version]) -> None:
+        """These in the place of all that is there, in the order in which they were."""
+        with self.lock:
+            self.clear()
+            for version in versions:
+                self.restore(version)
+                self._keep(version)
+
     def _place(self, version: Version, resource: Fhir | None, before: Version | None) -> None:
         if before is not None and before.body:
             self._index(before, fhir_json.read(before.body), add=False)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis
 
+from sandbox.personas import PERSONAS
+from sandbox.process import started
 from service.app import create_app
 from service.config import Settings
 from service.security import clients
@@ -222,10 +224,17 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def origin() -> Iterator[str]:
+    """A sandbox with every persona, for all tests: who uses it begins with a reset."""
+    with started(tuple(PERSONAS)) as where:
+        yield where
+
+
 @pytest.fixture
 def pathway(clinic: Http, service: Service, clock: Clock, request: pytest.FixtureRequest) -> Http:
     """The clinic's software, with the whole example pathway pushed."""
-    if service.database.sqlite and clock.at == Clock().at and untouched(service):
+    if starts_anew(service, clock):
         fill(service, request.getfixturevalue("filled"))
         clinic.token = token_for(service, role="clinic")
     else:
@@ -239,8 +248,10 @@ def push_examples(clinic: Http) -> None:
         assert reply.status == 201, reply
 
 
-def untouched(service: Service) -> bool:
-    """Whether nothing is in the database but the one caller that every test has."""
+def starts_anew(service: Service, clock: Clock) -> bool:
+    """Whether what was made once for all tests on SQLite can stand in: nothing is there but the one caller that every test has, and no time has passed."""
+    if not service.database.sqlite or clock.at != Clock().at:
+        return False
     with service.database.glance() as connection:
         counts = [run(connection, f"SELECT COUNT(*) FROM {table}")[0][0] for table in ("entity", "target", "client")]
     return counts == [0, 0, 1]

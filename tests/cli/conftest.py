@@ -1,19 +1,21 @@
 """The command line on a database of its own, run in this process: what it said, line by line, and its exit code."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import structlog
 
 from service.app import create_app
 from service.cli import main
 from service.config import Settings, load
 from service.wiring import wire
-from tests.conftest import SECRET, Http, examples
+from tests.conftest import SECRET, Http, push_examples, token_for
 
 
 class Said:
@@ -58,14 +60,32 @@ def run(given: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., Sa
 
 
 @pytest.fixture
-def pushed(run: Callable[..., Said], given: Settings) -> Iterator[Http]:
-    """The clinic's software, registered by the command line, with the example pathway pushed through the API."""
-    run("client", "add", "clinic", "--level", "C3", "--role", "clinic", "--scopes", "system/*.cruds pathway/operate")
+def sandbox(origin: str) -> str:
+    """The origin of a sandbox that holds nothing."""
+    assert requests.delete(f"{origin}/_sandbox", timeout=10).status_code == 204
+    return origin
+
+
+@pytest.fixture(scope="session")
+def filled_lately(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database into which the clinic's software, registered by the command line, has pushed the example pathway through the API."""
+    path = tmp_path_factory.mktemp("filled") / "pathway.db"
+    settings = Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("DATABASE_URL", settings.database_url), ("SECRET", SECRET), ("LOG_LEVEL", "ERROR")):
+            patch.setenv(f"PATHWAY_FHIR_{name}", value)
+        main(["client", "add", "clinic", "--level", "C3", "--role", "clinic", "--scopes", "system/*.cruds pathway/operate"])
+    service = wire(settings)
+    push_examples(Http(create_app(service=service).test_client(), token_for(service, role="clinic")))
+    service.close()
+    return path
+
+
+@pytest.fixture
+def pushed(run: Callable[..., Said], given: Settings, filled_lately: Path) -> Iterator[Http]:
+    """The clinic's software, with the example pathway pushed."""
+    shutil.copy(filled_lately, given.database_url.removeprefix("sqlite:///"))
     token = run("client", "token", "clinic").out.strip()
     service = wire(given)
-    clinic = Http(create_app(service=service).test_client(), token)
-    for plural, id_, entity in examples():
-        reply = clinic.put(f"/api/v1/{plural}/{id_}", entity)
-        assert reply.status == 201, reply
-    yield clinic
+    yield Http(create_app(service=service).test_client(), token)
     service.close()

@@ -1,11 +1,10 @@
 """Conflicts on the command line: shown side by side, and settled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 
-from sandbox.process import started
 from tests.cli.conftest import Said
 from tests.conftest import Http
 
@@ -13,18 +12,17 @@ Run = Callable[..., Said]
 
 
 @pytest.fixture
-def contested(run: Run, pushed: Http) -> Iterator[str]:
+def contested(run: Run, pushed: Http, sandbox: str) -> str:
     """An EHR renamed the clinic, and so did we: its URL there."""
-    with started(("plain",)) as origin:
-        run("ehr", "add", "one", f"{origin}/fhir/r4", "--create-people", "--private", "--types", "Organization")
-        run("work", "--until-idle")
-        entity = pushed.get("/api/v1/clinics/riverside").json["entity"]
-        [entry] = [e for e in requests.get(f"{origin}/fhir/r4/Organization", timeout=10).json()["entry"] if e["resource"]["name"] == entity["name"]]
-        url = f"{origin}/fhir/r4/Organization/{entry['resource']['id']}"
-        assert requests.put(url, json={**entry["resource"], "name": "Theirs"}, timeout=10).status_code == 200
-        assert pushed.put("/api/v1/clinics/riverside", entity | {"name": "Ours"}).status == 200
-        assert run("work", "--until-idle").code == 0
-        yield url
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", "--create-people", "--private", "--types", "Organization")
+    run("work", "--until-idle")
+    entity = pushed.get("/api/v1/clinics/riverside").json["entity"]
+    [entry] = [e for e in requests.get(f"{sandbox}/fhir/r4/Organization", timeout=10).json()["entry"] if e["resource"]["name"] == entity["name"]]
+    url = f"{sandbox}/fhir/r4/Organization/{entry['resource']['id']}"
+    assert requests.put(url, json={**entry["resource"], "name": "Theirs"}, timeout=10).status_code == 200
+    assert pushed.put("/api/v1/clinics/riverside", entity | {"name": "Ours"}).status == 200
+    assert run("work", "--until-idle").code == 0
+    return url
 
 
 def test_both_sides_are_shown_and_the_one_that_is_kept_stands(run: Run, contested: str) -> None:

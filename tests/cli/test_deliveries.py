@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.process import started
 from service.cli import show, watching
 from tests.cli.conftest import Said
 from tests.conftest import Http
@@ -23,16 +22,9 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[str]:
-    with started(("plain",)) as origin:
-        yield origin
-
-
 @pytest.fixture
 def refused(run: Run, pushed: Http, sandbox: str) -> Iterator[Http]:
     """An EHR that took all but what is of two types."""
-    requests.delete(f"{sandbox}/_sandbox", timeout=10)
     for type_ in ("Goal", "Consent"):
         fault = {"fault": "status", "status": 422, "method": "POST", "type": type_, "headers": {"X-Request-ID": "theirs-1"}}
         requests.post(f"{sandbox}/_sandbox/faults", json=fault, timeout=10)

@@ -1,12 +1,11 @@
 """EHRs and deliveries on the command line, against a sandbox that is reached over HTTP."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from sandbox.process import started
 from service.config import Settings
 from service.wiring import wire
 from tests.cli.conftest import Said
@@ -17,15 +16,9 @@ Run = Callable[..., Said]
 DEMO = ("--create-people", "--private")
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[str]:
-    with started(("plain", "epic")) as origin:
-        yield origin
-
-
 @pytest.fixture
 def delivered(run: Run, pushed: Http, sandbox: str) -> Http:
-    """The strict EHR was sent the example pathway. What the sandbox holds from another test is found there and not made again."""
+    """The strict EHR was sent the example pathway."""
     assert run("ehr", "add", "strict", f"{sandbox}/epic/fhir/r4", *DEMO).code == 0
     entity = pushed.get("/api/v1/patients/ann").json["entity"]
     assert pushed.put("/api/v1/patients/ann", entity | {"communicationLanguage": "cy"}).status == 200

@@ -1,22 +1,14 @@
 """People at an EHR on the command line: who of its own may be ours, and saying who it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 import requests
 
 from mappings.codes import NHS_NUMBER
-from sandbox.process import started
 from tests.cli.conftest import Said
 from tests.conftest import Http
 
 Run = Callable[..., Said]
-
-
-@pytest.fixture
-def sandbox() -> Iterator[str]:
-    with started(("plain",)) as origin:
-        yield origin
 
 
 def entered(sandbox: str, entity: dict[str, object], **other: object) -> str:

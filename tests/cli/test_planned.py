@@ -1,28 +1,20 @@
 """What would be sent is shown before anything is, and is what is sent then."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 
-from sandbox.process import started
 from tests.cli.conftest import Said
 from tests.conftest import Http
 
 Run = Callable[..., Said]
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[str]:
-    with started(("plain", "epic")) as origin:
-        yield origin
-
-
 @pytest.fixture
 def owing(run: Run, pushed: Http, sandbox: str) -> Http:
     """Two EHRs that are owed the example pathway."""
-    assert requests.delete(f"{sandbox}/_sandbox", timeout=10).status_code == 204
     for name, path in (("plain", "/fhir/r4"), ("strict", "/epic/fhir/r4")):
         run("ehr", "add", name, f"{sandbox}{path}", "--create-people", "--private")
         run("ehr", "pause", name)

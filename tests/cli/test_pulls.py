@@ -1,11 +1,10 @@
 """Pulls on the command line: what an EHR changed comes into the record, at once or with the worker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import requests
 
-from sandbox.process import started
 from tests.cli.conftest import Said
 from tests.conftest import Http
 
@@ -13,12 +12,11 @@ Run = Callable[..., Said]
 
 
 @pytest.fixture
-def held(run: Run, pushed: Http) -> Iterator[str]:
+def held(run: Run, pushed: Http, sandbox: str) -> str:
     """An EHR that holds the example pathway: its base URL."""
-    with started(("plain",)) as origin:
-        run("ehr", "add", "one", f"{origin}/fhir/r4", "--create-people", "--private", "--level", "C2")
-        run("work", "--until-idle")
-        yield f"{origin}/fhir/r4"
+    run("ehr", "add", "one", f"{sandbox}/fhir/r4", "--create-people", "--private", "--level", "C2")
+    run("work", "--until-idle")
+    return f"{sandbox}/fhir/r4"
 
 
 def hold_on(base: str) -> None:

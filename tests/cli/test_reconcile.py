@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 import requests
 
 from mappings.parts import system_of
-from sandbox.process import started
 from service.config import Settings
 from tests.cli.conftest import Said
 from tests.conftest import Http
@@ -55,9 +54,8 @@ class Theirs:
 
 
 @pytest.fixture
-def theirs() -> Iterator[Theirs]:
-    with started(("plain",)) as origin:
-        yield Theirs(origin)
+def theirs(sandbox: str) -> Theirs:
+    return Theirs(sandbox)
 
 
 @pytest.fixture

@@ -14,19 +14,12 @@ from service.store import reading
 from service.store.tables import resource
 from service.wire import read
 from service.wiring import Service
-from tests.conftest import Http, examples
+from tests.conftest import Http
 from tests.service.records import put
 from tests.service.tables import dicts
 
 Json = dict[str, Any]
 Change = Callable[[Json], None]
-
-
-@pytest.fixture
-def pathway(clinic: Http) -> Http:
-    for plural, id_, entity in examples():
-        assert clinic.put(f"/api/v1/{plural}/{id_}", entity).status in (200, 201)
-    return clinic
 
 
 def given(service: Service, type_: str, level: Level, role: str | None = None) -> tuple[int, Json]:

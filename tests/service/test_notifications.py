@@ -11,22 +11,21 @@ from service.store import cursors
 from service.store.clock import micros
 from service.wiring import Service
 from tests.conftest import Clock, Http, Reply
-from tests.service.test_accepting import pathway, plan
-from tests.sync.conftest import Connect, Sandbox, connect, origin, sandbox, work
+from tests.service.test_accepting import plan
+from tests.sync.conftest import Sandbox, all_there, sandbox, synced, work
 
-__all__ = ["connect", "origin", "pathway", "sandbox", "work"]
+__all__ = ["all_there", "sandbox", "synced", "work"]
 Json = dict[str, Any]
 DAY = 86_400
 
 
 @pytest.fixture
-def pulled(service: Service, pathway: Http, connect: Connect, sandbox: Sandbox, work: Callable[[], int]) -> Http:
+def pulled(service: Service, synced: Http, work: Callable[[], int]) -> Http:
     """The example pathway, held by an EHR from which care plans and goals are pulled once a day, and just were."""
-    connect("one", sandbox.url("plain"))
     service.database.write(lambda tx: operating.set_pulls(tx, "one", ["CarePlan", "Goal"], DAY, micros(service.tenant.now())))
     work()
     assert due(service) == set()
-    return pathway
+    return synced
 
 
 def due(service: Service) -> set[str]:

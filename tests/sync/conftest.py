@@ -1,21 +1,23 @@
 """EHRs that are reached over HTTP, and workers that send to them."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from sandbox.personas import PERSONAS
-from sandbox.process import started
 from service import operating
+from service.config import Settings
 from service.store.clock import micros
 from service.store.targets import Target
 from service.sync.catching_up import catch_up_with_all
 from service.sync.worker import Worker
-from service.wiring import Service
-from tests.conftest import Http
+from service.wiring import Service, wire
+from tests.conftest import SECRET, Clock, Http, fill, push_examples, starts_anew, token_for
 from tests.sync.small import Small, small
 
 Connect = Callable[..., None]
@@ -106,17 +108,18 @@ class Sandbox:
         """The end of all tokens that were issued."""
         assert self._http.delete(f"{self.origin}/_sandbox/{persona}/tokens").status_code == 204
 
+    def held(self, persona: str) -> bytes:
+        """All that an EHR ever held."""
+        return self._http.get(f"{self.origin}/_sandbox/{persona}/versions").content
+
+    def put_back(self, persona: str, held: bytes) -> None:
+        assert self._http.put(f"{self.origin}/_sandbox/{persona}/versions", data=held).status_code == 200
+
     def reset(self) -> None:
         assert self._http.delete(f"{self.origin}/_sandbox").status_code == 204
 
     def close(self) -> None:
         self._http.close()
-
-
-@pytest.fixture(scope="session")
-def origin() -> Iterator[str]:
-    with started(tuple(PERSONAS)) as where:
-        yield where
 
 
 @pytest.fixture
@@ -161,6 +164,37 @@ def connect(service: Service) -> Connect:
 @pytest.fixture
 def work(service: Service) -> Callable[[], int]:
     return lambda: send_all(service)
+
+
+@pytest.fixture(scope="session")
+def all_there(filled: Path, origin: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """The example pathway as the EHR `one` has been sent it, for all tests on SQLite: our database, and what the EHR holds."""
+    path, clock = tmp_path_factory.mktemp("all_there") / "pathway.db", Clock()
+    shutil.copy(filled, path)
+    service, sandbox = wire(Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR", outbound_private=True), clock), Sandbox(origin)
+    sandbox.reset()
+    register(service, "one", sandbox.url("plain"))
+    send_all(service)
+    held = sandbox.held("plain")
+    service.close()
+    sandbox.close()
+    return path, held
+
+
+@pytest.fixture
+def synced(service: Service, clinic: Http, clock: Clock, sandbox: Sandbox, request: pytest.FixtureRequest) -> Http:
+    """The clinic's software, with the example pathway, held by the EHR `one`."""
+    if starts_anew(service, clock):
+        ours, theirs = request.getfixturevalue("all_there")
+        sandbox.reset()
+        sandbox.put_back("plain", theirs)
+        fill(service, ours)
+        clinic.token = token_for(service, role="clinic")
+    else:
+        push_examples(clinic)
+        register(service, "one", sandbox.url("plain"))
+        send_all(service)
+    return clinic
 
 
 def deliveries(clinic: Http, **wanted: str) -> list[dict[str, Any]]:

@@ -12,11 +12,10 @@ from fhir.resources.R4B.documentreference import DocumentReference
 from service.sync.documents import readable
 from service.wiring import Service
 from tests.conftest import Http
-from tests.service.test_accepting import pathway, plan
+from tests.service.test_accepting import plan
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.test_pulling import pull_of
 
-__all__ = ["pathway"]
 Work = Callable[[], int]
 Json = dict[str, Any]
 

@@ -13,12 +13,11 @@ from service.wiring import Service
 from tests.conftest import Http
 from tests.service.records import patient, put
 from tests.service.tables import dicts
-from tests.service.test_accepting import pathway, plan
+from tests.service.test_accepting import plan
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.personas.conftest import reconciled
-from tests.sync.test_pulling import change_there, counts, one_of, open_conflicts, pulled, synced
+from tests.sync.test_pulling import change_there, counts, one_of, open_conflicts, pulled
 
-__all__ = ["pathway", "synced"]
 Work = Callable[[], int]
 Json = dict[str, Any]
 

@@ -18,21 +18,12 @@ from service.wiring import Service
 from tests.conftest import Clock, Http
 from tests.service.records import clinic as clinic_
 from tests.service.records import put
-from tests.service.test_accepting import pathway, plan
-from tests.sync.conftest import Connect, Sandbox, states
+from tests.service.test_accepting import plan
+from tests.sync.conftest import Sandbox, states
 from tests.sync.personas.conftest import reconciled
 
-__all__ = ["pathway"]
 Work = Callable[[], int]
 Json = dict[str, Any]
-
-
-@pytest.fixture
-def synced(service: Service, pathway: Http, connect: Connect, sandbox: Sandbox, work: Work) -> Http:
-    """The example pathway, held by an EHR."""
-    connect("one", sandbox.url("plain"))
-    work()
-    return pathway
 
 
 def pulled(service: Service, type_: str) -> Pull:

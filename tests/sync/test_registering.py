@@ -17,11 +17,9 @@ from service.wiring import Service
 from tests.conftest import Clock, Http
 from tests.service.records import consent, dosing, patient, people, provision, put
 from tests.service.tables import dicts
-from tests.service.test_accepting import pathway
 from tests.sync.conftest import Connect, Sandbox, deliveries, states
 from tests.sync.small import Small
 
-__all__ = ["pathway"]
 FELT = [{"id": "r1", "at": "2026-03-02T10:01:00+00:00", "dissociation": 5}]  # a panel, which is C0, and its member, which is C1
 MEASURED = [{"id": f"r{n}", "at": f"2026-03-02T10:{n:02}:00+00:00", "hr": 60 + n} for n in range(60)]
 Work = Callable[[], int]
