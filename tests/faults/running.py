@@ -34,7 +34,7 @@ class Running:
         self.url = f"http://127.0.0.1:{self.port}"
         given = {
             "DATABASE_URL": database_url, "SECRET": SECRET, "SECRET_FILE": str(directory / "secret"), "PORT": str(self.port), "PUBLIC_URL": self.url,
-            "LOG_LEVEL": "ERROR", "OUTBOUND_PRIVATE": "true", "WEB_WORKERS": "2", "SEND_SECONDS": "1.5", "LEASE_SECONDS": "2", **settings,
+            "LOG_LEVEL": "ERROR", "OUTBOUND_PRIVATE": "true", "SEND_SECONDS": "1.5", "LEASE_SECONDS": "2", **settings,
         }  # fmt: skip
         self.environment = {**os.environ, **{f"PATHWAY_FHIR_{name}": value for name, value in given.items()}}
         self.settings = Settings(database_url=database_url, secret=SECRET, secret_file=directory / "secret", log_level="ERROR", outbound_private=True)
