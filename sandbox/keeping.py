@@ -1,6 +1,6 @@
 """All that an EHR ever held, to be kept and put back: a state that took long to reach is there again at once.
 
-    curl localhost:8001/_sandbox/plain/versions > kept.json
+    curl -o kept.json localhost:8001/_sandbox/plain/versions
     curl -T kept.json localhost:8001/_sandbox/plain/versions
 
 What is put back has the ids, versions and times that it had; what the EHR held before is gone, and keys for once with it.

@@ -24,12 +24,12 @@ def origin() -> Iterator[str]:
         yield where
 
 
-def test_every_request_of_the_guide_does_what_it_says(origin: str) -> None:
+def test_every_request_of_the_guide_does_what_it_says(origin: str, tmp_path: Path) -> None:
     shown = [line for line in LINES if line.startswith("curl ")]
     assert len(shown) >= 20
     for line in shown:
         words = shlex.split(line.replace("curl -s", "curl -sS --fail-with-body").replace("http://127.0.0.1:8001", origin), comments=True)
-        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=30, cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert "1981-05-01" in done.stdout or not line.endswith("r4/Patient/ada")
 
