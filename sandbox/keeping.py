@@ -12,15 +12,13 @@ from typing import Any
 from sandbox import dates, fhir_json
 from sandbox.ehr import Ehr
 from sandbox.elements import Fhir
-from sandbox.options import OBJECT, TEXT, Malformed, Option, Problem, problems_in, whole
+from sandbox.options import OBJECT, Malformed, Option, Problem, problems_in, whole
 from sandbox.records import Version
-from sandbox.seeding import ID_GIVEN
+from sandbox.seeding import ID_GIVEN, a_type, problems_of
 
 NUMBER = whole("a number", 1, 10**9).always()
-OPTIONS = {
-    "type": TEXT.always(), "id": ID_GIVEN.always(), "number": NUMBER, "sequence": NUMBER,
-    "updated": Option("an instant", lambda value: isinstance(value, str) and dates.second(value) is not None, needed=True), "resource": OBJECT,
-}  # fmt: skip
+INSTANT = Option("an instant", lambda value: isinstance(value, str) and dates.second(value) is not None, needed=True)
+OPTIONS = {"id": ID_GIVEN.always(), "number": NUMBER, "sequence": NUMBER, "updated": INSTANT, "resource": OBJECT}
 
 
 def kept(ehr: Ehr) -> list[Fhir]:
@@ -46,15 +44,9 @@ def given(ehr: Ehr, said: Any) -> list[Version]:
 
 
 def _problems(ehr: Ehr, at: str, one: Any) -> list[Problem]:
-    if problems := problems_in(one, OPTIONS, at):
+    if problems := problems_in(one, {"type": a_type(ehr), **OPTIONS}, at):
         return problems
-    if one["type"] not in ehr.persona.types:
-        return [(f"{at}/type", f"has to be a type that {ehr.persona.title} has")]
     resource = one.get("resource", {"resourceType": one["type"], "id": one["id"]})
     if (resource.get("resourceType"), resource.get("id")) != (one["type"], one["id"]):
         return [(f"{at}/resource", f"has to be {one['type']}/{one['id']}")]
-    try:
-        fhir_json.write(resource)
-    except ValueError as reason:
-        return [(f"{at}/resource", f"cannot be written as JSON again: {reason}")]
-    return []
+    return problems_of(ehr, f"{at}/resource", resource)

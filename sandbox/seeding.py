@@ -19,7 +19,7 @@ ID_GIVEN = Option("an id of FHIR", lambda value: isinstance(value, str) and bool
 def seed(ehr: Ehr, given: Any) -> list[str]:
     """Writes all of them, each as a new version where its id is there already, and says `Type/id` of each. Raises Malformed, and then writes none."""
     listed = _listed(given)
-    problems = [problem for pointer, one in listed for problem in _problems(ehr, pointer, one)]
+    problems = [problem for pointer, one in listed for problem in problems_of(ehr, pointer, one)]
     if problems or not listed:
         raise Malformed(problems or [("", "has to have a resource in it")])
     with ehr.records.all_or_nothing():
@@ -38,10 +38,14 @@ def _resource(entry: Any) -> Any:
     return entry.get("resource") if isinstance(entry, dict) else None
 
 
-def _problems(ehr: Ehr, pointer: str, one: Any) -> list[Problem]:
-    a_type = Option(f"a type that {ehr.persona.title} has", lambda value: isinstance(value, str) and value in ehr.persona.types, needed=True)
+def a_type(ehr: Ehr) -> Option:
+    return Option(f"a type that {ehr.persona.title} has", lambda value: isinstance(value, str) and value in ehr.persona.types, needed=True)
+
+
+def problems_of(ehr: Ehr, pointer: str, one: Any) -> list[Problem]:
+    """Why this is no resource that an EHR can hold."""
     known = {name: value for name, value in one.items() if name in ("resourceType", "id")} if isinstance(one, dict) else one
-    if problems := problems_in(known, {"resourceType": a_type, "id": ID_GIVEN}, pointer):
+    if problems := problems_in(known, {"resourceType": a_type(ehr), "id": ID_GIVEN}, pointer):
         return problems
     if not isinstance(one.get("meta", {}), dict):
         return [(f"{pointer}/meta", "has to be an object")]

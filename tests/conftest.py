@@ -217,8 +217,11 @@ def examples() -> list[tuple[str, str, dict[str, Any]]]:
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database with the whole example pathway, pushed once for all tests."""
-    path = tmp_path_factory.mktemp("filled") / "pathway.db"
-    made = wire(Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR"), Clock())
+    return filled_at(tmp_path_factory.mktemp("filled") / "pathway.db", Clock())
+
+
+def filled_at(path: Path, *clock: Clock) -> Path:
+    made = wire(Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR"), *clock)
     push_examples(Http(create_app(service=made).test_client(), token_for(made, role="clinic")))
     made.close()
     return path

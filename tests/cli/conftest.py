@@ -15,7 +15,7 @@ from service.app import create_app
 from service.cli import main
 from service.config import Settings, load
 from service.wiring import wire
-from tests.conftest import SECRET, Http, push_examples, token_for
+from tests.conftest import SECRET, Http, filled_at
 
 
 class Said:
@@ -68,23 +68,15 @@ def sandbox(origin: str) -> str:
 
 @pytest.fixture(scope="session")
 def filled_lately(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite database into which the clinic's software, registered by the command line, has pushed the example pathway through the API."""
-    path = tmp_path_factory.mktemp("filled") / "pathway.db"
-    settings = Settings(database_url=f"sqlite:///{path}", secret=SECRET, log_level="ERROR")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("DATABASE_URL", settings.database_url), ("SECRET", SECRET), ("LOG_LEVEL", "ERROR")):
-            patch.setenv(f"PATHWAY_FHIR_{name}", value)
-        main(["client", "add", "clinic", "--level", "C3", "--role", "clinic", "--scopes", "system/*.cruds pathway/operate"])
-    service = wire(settings)
-    push_examples(Http(create_app(service=service).test_client(), token_for(service, role="clinic")))
-    service.close()
-    return path
+    """A SQLite database with the whole example pathway, pushed through the API at a time of this machine's own clock, as commands have it."""
+    return filled_at(tmp_path_factory.mktemp("filled") / "pathway.db")
 
 
 @pytest.fixture
 def pushed(run: Callable[..., Said], given: Settings, filled_lately: Path) -> Iterator[Http]:
-    """The clinic's software, with the example pathway pushed."""
+    """The clinic's software, registered by the command line, with the example pathway pushed."""
     shutil.copy(filled_lately, given.database_url.removeprefix("sqlite:///"))
+    run("client", "add", "clinic", "--level", "C3", "--role", "clinic", "--scopes", "system/*.cruds pathway/operate")
     token = run("client", "token", "clinic").out.strip()
     service = wire(given)
     yield Http(create_app(service=service).test_client(), token)

@@ -176,6 +176,7 @@ def all_there(filled: Path, origin: str, tmp_path_factory: pytest.TempPathFactor
     register(service, "one", sandbox.url("plain"))
     send_all(service)
     held = sandbox.held("plain")
+    sandbox.reset()
     service.close()
     sandbox.close()
     return path, held
@@ -186,7 +187,6 @@ def synced(service: Service, clinic: Http, clock: Clock, sandbox: Sandbox, reque
     """The clinic's software, with the example pathway, held by the EHR `one`."""
     if starts_anew(service, clock):
         ours, theirs = request.getfixturevalue("all_there")
-        sandbox.reset()
         sandbox.put_back("plain", theirs)
         fill(service, ours)
         clinic.token = token_for(service, role="clinic")
