@@ -26,7 +26,7 @@ LAYERS = (
     ("exchange", "operating", "wiring"),
     ("accepting", "registering"),
     ("web", "sync.outcomes", "sync.deadlines"),
-    ("sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
+    ("sync.abilities", "sync.matching", "sync.merging", "sync.exchanges", "sync.documents"),
     ("sync.transport", "sync.deliver"),
     ("sync.door", "sync.searches"),
     ("sync.transactions",),
@@ -40,7 +40,8 @@ LAYERS = (
 NEVER_MAPPINGS = ("store", "security", "wire", "metrics", "logs")
 # A target is one short file with its vendor's quirks: beside mappings it knows what it is given to send, over what, and what came of it.
 TARGETS_ONLY = {
-    "sync.deliver", "sync.door", "sync.exchanges", "sync.matching", "sync.merging", "sync.outcomes", "sync.searches", "sync.transactions", "sync.transport", "wire",
+    "sync.abilities", "sync.deliver", "sync.door", "sync.exchanges", "sync.matching", "sync.merging", "sync.outcomes", "sync.searches",
+    "sync.transactions", "sync.transport", "wire",
 }  # fmt: skip
 APART = {name for layer in LAYERS for name in layer if "." in name}
 SANDBOX_FROM = ("cli",)  # the command that starts it; nothing else of ours knows it

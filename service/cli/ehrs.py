@@ -13,7 +13,7 @@ from service.security.scopes import letters_lacking
 from service.store import access, targets
 from service.store.targets import Target
 from service.sync import ehrs
-from service.sync.deliver import Abilities, abilities
+from service.sync.abilities import Abilities, abilities
 from service.sync.targets.rest import Rest
 from service.sync.transactions import TRANSACTION
 from service.sync.transport import Interrupted, NotReached

@@ -10,7 +10,7 @@ from service.cli.ehrs import ehr
 from service.cli.wired import now, wired
 from service.store.targets import Target
 from service.sync import ehrs, rehearsing
-from service.sync.deliver import Abilities
+from service.sync.abilities import Abilities
 from service.sync.rehearsing import Planned
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service

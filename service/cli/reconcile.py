@@ -18,8 +18,8 @@ from service.renderings import uuid_of
 from service.store import reconciliation
 from service.store.targets import Target
 from service.sync import ehrs, reconciling
+from service.sync.abilities import Abilities
 from service.sync.comparing import SAME, VERDICTS, Difference, Finding
-from service.sync.deliver import Abilities
 from service.sync.looking import Looking, NotAnswering
 from service.sync.reconciling import Reconciling
 from service.sync.targets.rest import Rest

@@ -16,8 +16,8 @@ from service.connecting import sealed
 from service.store import audit, outbox
 from service.store.targets import Target
 from service.sync import ehrs, rehearsing
+from service.sync.abilities import Abilities, abilities
 from service.sync.access import Access
-from service.sync.deliver import Abilities, abilities
 from service.sync.transport import Interrupted, NotReached
 from service.wiring import Service
 

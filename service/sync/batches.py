@@ -15,7 +15,8 @@ from service.store.streams import Due, Lease, Settled
 from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import deliver, documents, matching
-from service.sync.deliver import Abilities, Match, Owed, Ready, Standing
+from service.sync.abilities import Abilities
+from service.sync.deliver import Match, Owed, Ready, Standing
 from service.sync.exchanges import Exchange
 from service.sync.outcomes import NOT_THERE, Contested, Delivered, Found, Held, Matched, Moot, Outcome, Refused, Unsupported, Waits
 from service.sync.targets.rest import same, seen_hash

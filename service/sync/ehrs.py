@@ -11,9 +11,9 @@ from service.manners import ANSWERS, FHIR_JSON, Manner
 from service.store import targets
 from service.store.clock import micros
 from service.store.targets import Target
+from service.sync.abilities import Abilities, abilities
 from service.sync.access import Access
 from service.sync.auth import line_to
-from service.sync.deliver import Abilities, abilities
 from service.sync.door import Carries, Door, LetsIn
 from service.sync.outcomes import objects
 from service.sync.targets.rest import Rest

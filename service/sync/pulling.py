@@ -31,9 +31,9 @@ from service.store.cursors import Cursor
 from service.store.outbox import SENDING
 from service.store.targets import Target
 from service.sync import ehrs, made_there
+from service.sync.abilities import Abilities
 from service.sync.access import Access, Accesses
 from service.sync.comparing import Gone, Theirs
-from service.sync.deliver import Abilities
 from service.sync.looking import Looking, NotAnswering
 from service.sync.outcomes import version_in
 from service.sync.targets.rest import seen_hash

@@ -24,8 +24,9 @@ from service.store.reconciliation import Known, Report
 from service.store.tables import THERE
 from service.store.targets import Target
 from service.sync import comparing, deliver, documents
+from service.sync.abilities import Abilities
 from service.sync.comparing import DIFFERS, MISSING, OVER_HELD, SAME, TWICE, UNKNOWN, Finding, Theirs, Unread
-from service.sync.deliver import Abilities, Match, Owed, Ready, Standing, Terms
+from service.sync.deliver import Match, Owed, Ready, Standing, Terms
 from service.sync.looking import Looking
 from service.sync.outcomes import Outcome, id_of
 from service.wire import read

@@ -15,7 +15,8 @@ from service.store.copies import Copy
 from service.store.streams import Lease
 from service.store.targets import Target
 from service.sync import documents, ehrs
-from service.sync.deliver import PEOPLE, Abilities, Owed
+from service.sync.abilities import Abilities
+from service.sync.deliver import PEOPLE, Owed
 from service.sync.exchanges import SAID
 from service.sync.matching import KNOWN_BY
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Reply, Unsure

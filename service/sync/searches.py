@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from service.sync.deliver import Abilities, Ready, our_identifier
+from service.sync.abilities import Abilities
+from service.sync.deliver import Ready, our_identifier
 from service.sync.matching import identifiers
 from service.sync.outcomes import Outcome, Retry, objects
 

@@ -22,8 +22,9 @@ from service.store.streams import Lease, LeaseLost, Settled
 from service.store.tables import FOREVER
 from service.store.targets import Target
 from service.sync import batches, deliver, documents, searches, transactions
+from service.sync.abilities import Abilities
 from service.sync.batches import Batch, Came
-from service.sync.deliver import Abilities, Match, Owed, Ready, Terms
+from service.sync.deliver import Match, Owed, Ready, Terms
 from service.sync.exchanges import Exchange, bodies, heads
 from service.sync.merging import as_made, made_of
 from service.sync.outcomes import Delivered, Held, Matched, Outcome, Refused, Unsure

@@ -15,7 +15,8 @@ from typing import Any
 
 from mappings.references import rewritten
 from service.sync import searches
-from service.sync.deliver import URN, Abilities, Ready, digest, our_identifier
+from service.sync.abilities import Abilities
+from service.sync.deliver import URN, Ready, digest, our_identifier
 from service.sync.exchanges import Exchange
 from service.sync.outcomes import Delivered, Outcome, Reply, Retry, Unsure, judged, words_of
 from service.wire import encode

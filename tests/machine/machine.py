@@ -23,7 +23,7 @@ from service.store.streams import Lease
 from service.store.tables import FOREVER, THERE
 from service.store.targets import Target
 from service.sync import ehrs
-from service.sync.deliver import abilities
+from service.sync.abilities import abilities
 from service.sync.retry import ATTEMPTS
 from service.sync.sending import Stream, send_stream
 from service.wire import read

@@ -11,7 +11,8 @@ from mappings.codes import NHS_NUMBER
 from mappings.parts import system_of
 from service.store.copies import Copy
 from service.sync import ehrs
-from service.sync.deliver import HELD, NEVER, OWED, Abilities, Match, Owed, Ready, Standing, Terms, abilities, digest, in_order, our_identifier, prepared, put
+from service.sync.abilities import Abilities, abilities
+from service.sync.deliver import HELD, NEVER, OWED, Match, Owed, Ready, Standing, Terms, digest, in_order, our_identifier, prepared, put
 from service.sync.outcomes import Matched, Moot, Refused, Unsupported, Waits
 
 ABLE = Abilities(dict.fromkeys(("Observation", "Patient", "Encounter", "Procedure"), frozenset({"create", "update", "delete"})), searched={"Patient": frozenset({"identifier"})})

@@ -8,7 +8,7 @@ import requests
 
 from service.store import targets
 from service.store.clock import micros
-from service.sync.deliver import abilities
+from service.sync.abilities import abilities
 from service.sync.rehearsing import planned
 from service.wiring import Service
 from tests.conftest import Clock, Http

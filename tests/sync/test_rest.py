@@ -10,7 +10,8 @@ from responses import matchers
 
 from mappings.parts import system_of
 from service.store.copies import RESTORED, Copy
-from service.sync.deliver import Abilities, Owed, Ready, digest
+from service.sync.abilities import Abilities
+from service.sync.deliver import Owed, Ready, digest
 from service.sync.door import Always, Door
 from service.sync.outcomes import Delivered, Refused, Retry, Unsure
 from service.sync.targets.rest import Rest, seen_hash

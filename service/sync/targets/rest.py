@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from mappings.element import keeps
 from service.sync import searches, transactions
-from service.sync.deliver import NEVER_SENT, UNSENT, Abilities, Match, Ready, identifier_of, not_updated, our_identifier
+from service.sync.abilities import Abilities
+from service.sync.deliver import NEVER_SENT, UNSENT, Match, Ready, identifier_of, not_updated, our_identifier
 from service.sync.door import Door, within
 from service.sync.matching import Candidate, candidate, comes_near, told
 from service.sync.merging import agreed, insisted, made_of, merge, still
