@@ -52,8 +52,8 @@ def _on(kind: str, urls: list[str], large_size: int, *, serving: bool, deliverin
             found |= _serving(kind, small, large, first)
         if delivering:
             found[f"{kind}, deliveries"] = syncing.deliveries(small, "one", workers=1, visits=300)
-            found[f"{kind}, deliveries of four workers"] = syncing.deliveries(small, "four", workers=4, visits=600)
-            found[f"{kind}, deliveries in transactions"] = syncing.deliveries(small, "together", workers=4, visits=600, transactions=True)
+            found[f"{kind}, deliveries of four workers"] = syncing.deliveries(small, "four", workers=4, visits=1000)
+            found[f"{kind}, deliveries in transactions"] = syncing.deliveries(small, "together", workers=4, visits=1000, transactions=True)
             found[f"{kind}, backlog"] = syncing.backlog(large)
         found[f"{kind}, memory after all"] = {"web worker MB": max(large.memory())}
     return found

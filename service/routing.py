@@ -45,7 +45,7 @@ class App(Flask):
         self._routes = self.url_map.bind("localhost")
 
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        request = Request(environ)
+        request = Request(environ, populate_request=False)  # which would have the two hold each other until a collection
         try:
             endpoint, args = self._routes.match(request.path, request.method)
             answer = self.view_functions[endpoint](request, **args)

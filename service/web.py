@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
@@ -71,11 +71,17 @@ def _line(status: int) -> str:
 
 @dataclass
 class Call:
-    """One request. `patient`, `level` and `detail` are for the audit, and set by the handler."""
+    """One request. `patient`, `level` and `detail` are for the audit, and set by the handler.
+
+    `now` is when it came, in microseconds: one moment for all that is looked at. `path` is what was asked for, as it is told: without its
+    query, and no longer than anybody reads.
+    """
 
     service: Service
     request: Request
     id: str
+    now: int
+    path: str
     caller: Caller | None = None
     args: dict[str, str] = field(default_factory=dict)
     patient: int | None = None
@@ -87,11 +93,6 @@ class Call:
     def who(self) -> Caller:
         assert self.caller is not None, "the route asks for a token"
         return self.caller
-
-    @cached_property
-    def now(self) -> int:
-        """When the request came, in microseconds: one moment for all that is looked at."""
-        return micros(self.service.tenant.now())
 
     def header(self, name: str) -> str | None:
         """What a header of the request says, Content-Type and Content-Length apart. werkzeug's own way raises and catches where it is not there."""
@@ -141,11 +142,6 @@ class Call:
     def event(self, action: str, status: int) -> Event:
         client = self.caller.client if self.caller else NOBODY
         return Event(self.now, client, action, self.path, status, self.id, self.patient, self.level, self.detail)
-
-    @cached_property
-    def path(self) -> str:
-        """What was asked for, as it is told: without its query, and no longer than anybody reads."""
-        return self.request.path[:500].replace("\0", "\ufffd")
 
 
 @cache
@@ -209,10 +205,9 @@ def _view(service: Service, flavour: Flavour, action: str, handler: Handler, *, 
 
 
 def _call(service: Service, asked: Request, args: dict[str, str]) -> Call:
-    call = Call(service, asked, "", args=args)
-    given = call.header("X-Request-ID") or ""
-    call.id = given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}"
-    return call
+    given = asked.environ.get("HTTP_X_REQUEST_ID", "")
+    known = given if REQUEST_ID.fullmatch(given) else f"{_process}{next(_numbers):x}"
+    return Call(service, asked, known, micros(service.tenant.now()), asked.path[:500].replace("\0", "\ufffd"), args=args)
 
 
 def _storable(asked: Request) -> None:

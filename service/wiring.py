@@ -43,7 +43,7 @@ def index_parameters() -> list[tuple[str, str]]:
 def wire(settings: Settings, now: Now | None = None) -> Service:
     """The service of these settings, its schema brought up to date. The time is the database's, where no other is given."""
     secret = secret_of(settings)
-    database = Database(settings.database_url, pool=settings.web_threads + 2)
+    database = Database(settings.database_url)
     numbers = migrate.upgrade(database, index_parameters())
     now = now or now_of(database)
     with database.glance() as connection:

@@ -122,11 +122,11 @@ def outcome_entry(found: dict[str, Any]) -> bytes:
 
 def http_date(at: int) -> str:
     """A time in microseconds as HTTP writes it (RFC 9110, 5.6.7), whatever the locale."""
-    day, second = divmod(at // 1_000_000, 86_400)
-    return f"{_date(day)} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} GMT"
+    minute, second = divmod(at // 1_000_000, 60)
+    return f"{_minute(minute)}:{second:02} GMT"
 
 
 @lru_cache(maxsize=1000)
-def _date(number: int) -> str:
-    year, month, day, _, _, _, weekday, _, _ = time.gmtime(number * 86_400)
-    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"
+def _minute(number: int) -> str:
+    year, month, day, hour, minute, _, weekday, _, _ = time.gmtime(number * 60)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year} {hour:02}:{minute:02}"

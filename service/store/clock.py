@@ -17,7 +17,7 @@ from service.store.sql import run
 from service.store.tables import clock
 
 ASKED_AGAIN, ASKED_AFTER_AN_ERROR = 60.0, 5.0  # seconds
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 Now = Callable[[], datetime]
 
 
@@ -57,7 +57,7 @@ def now_of(database: Database) -> Now:
 
 
 def micros(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return (moment - EPOCH) // MICROSECOND
 
 
 def moment(microseconds: int) -> datetime:

@@ -12,14 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.pool import NullPool
 
 from service.store.own_files import OwnFile, WriteQueue
 from service.store.sql import run
@@ -65,46 +64,46 @@ def safe_for_wal(version: tuple[int, ...]) -> bool:
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
-@dataclass(eq=False)
-class _Kept:
-    """A connection that a thread keeps, closed when the thread ends. What a fork copied is its parent's to close."""
+class _Held:
+    """A connection while somebody has it. Who is done with it leaves it for the next, and it is the first that the next one finds."""
 
-    process: int  # 0 when it is closed
-    engine: Engine
-    connection: Connection
-    faults: tuple[type[Exception], ...]  # what may be the connection's
+    def __init__(self, engine: Engine, idle: "list[_Held]", faults: tuple[type[Exception], ...]):
+        self._idle, self._faults = idle, faults
+        self._connection = engine.connect()
 
     def __enter__(self) -> Connection:
-        return self.connection
+        return self._connection
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is not None and (not isinstance(error, Exception) or isinstance(error, self.faults)):
-            self.drop()  # whatever went wrong with it, the next statement gets another
+        if error is None or (isinstance(error, Exception) and (not isinstance(error, self._faults) or lost_a_race(error))):
+            self._idle.append(self)
+            return
+        self.close()  # whatever went wrong with it, the next one gets another
+        if _is(error, "OperationalError"):
+            close_all(self._idle)  # the server went, and with it all that it had
 
-    def drop(self) -> None:
-        self.process = 0
+    def close(self) -> None:
         with suppress(Exception):
-            self.connection.invalidate()
-            self.connection.close()
+            self._connection.invalidate()
+            self._connection.close()
 
-    def __del__(self) -> None:
-        if self.process == os.getpid():
-            self.drop()
+
+def close_all(idle: list[_Held]) -> None:
+    with suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
 class Database:
     """One database, on SQLite or PostgreSQL. Engines belong to a process: what is forked makes its own."""
 
-    def __init__(self, url: str, *, pool: int = 8):
+    def __init__(self, url: str):
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._engines, self._making, self._threads = dict[int, Engine](), threading.Lock(), threading.local()
-        self._glancing = WeakSet[_Kept]()
+        self._engines, self._making = dict[int, Engine](), threading.Lock()
+        self._idle = dict[int, list[_Held]]()  # by process: what a fork copied is its parent's
         self._errors = (SQLAlchemyError, (sqlite_driver() if self.sqlite else _postgres_driver()).Error)
-        self._pooling: dict[str, Any] = {
-            "hide_parameters": True, "isolation_level": "AUTOCOMMIT", "pool_size": pool, "max_overflow": pool,
-            "pool_use_lifo": True,  # the connection that was used last knows the most: its pages and statements are at hand, and others' take no room
-        }  # fmt: skip
+        self._options: dict[str, Any] = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "poolclass": NullPool}
         self._queue: WriteQueue | None = None
         self._presence: OwnFile | None = None  # locked by all who have it open
         if self.sqlite:
@@ -130,13 +129,13 @@ class Database:
         if not self._presence.is_open:
             self._presence.lock(fcntl.LOCK_SH)
         url = self.url.set(drivername="sqlite+pysqlite")
-        made = create_engine(url, module=sqlite_driver(), connect_args={"check_same_thread": False, "timeout": 10}, **self._pooling)
+        made = create_engine(url, module=sqlite_driver(), connect_args={"check_same_thread": False, "timeout": 10}, **self._options)
         event.listen(made, "connect", self._set_up_sqlite)
         return made
 
     def _on_postgres(self) -> Engine:
         url = self.url.set(drivername="postgresql+psycopg")
-        made = create_engine(url, pool_pre_ping=False, connect_args={"application_name": NAME}, **self._pooling)
+        made = create_engine(url, connect_args={"application_name": NAME}, **self._options)
         event.listen(made, "connect", _set_up_postgres)
         return made
 
@@ -150,19 +149,24 @@ class Database:
         for name, value in pragmas.items():
             connection.execute(f"PRAGMA {name}={value}")
 
+    def glance(self) -> AbstractContextManager[Connection]:
+        """A connection for what needs no transaction: one statement, or several at one commit. It is not shared, and need not be made each time.
+
+        The one that was used last knows the most: its pages and statements are at hand, on both sides, and others' take no room.
+        """
+        idle = self._idle.get(os.getpid())
+        if idle is None:
+            idle = self._idle.setdefault(os.getpid(), [])
+        try:
+            return idle.pop()
+        except IndexError:
+            return _Held(self.engine, idle, self._errors)
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent state of the database, for as short as it takes: nothing is held while an answer is sent."""
-        with self.engine.connect() as connection, _transaction(connection, "BEGIN" if self.sqlite else READING, "ROLLBACK"):
+        with self.glance() as connection, _transaction(connection, "BEGIN" if self.sqlite else READING, "ROLLBACK"):
             yield connection
-
-    def glance(self) -> AbstractContextManager[Connection]:
-        """The thread's own connection, kept from one to the next, for what needs no transaction: one statement, or several at one commit."""
-        kept: _Kept | None = getattr(self._threads, "kept", None)
-        if kept is None or kept.process != os.getpid() or kept.engine is not self.engine:
-            kept = self._threads.kept = _Kept(os.getpid(), self.engine, self.engine.connect(), self._errors)
-            self._glancing.add(kept)
-        return kept
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` in one write transaction, again from the start where the database says that it lost a race."""
@@ -179,7 +183,7 @@ class Database:
         raise AssertionError("unreachable")
 
     def _written(self, work: Callable[[Connection], T], begin: str) -> T:
-        with self.engine.connect() as connection, _transaction(connection, begin, "COMMIT"):
+        with self.glance() as connection, _transaction(connection, begin, "COMMIT"):
             return work(connection)
 
     @contextmanager
@@ -216,9 +220,7 @@ class Database:
             time.sleep(0.1)
 
     def close(self) -> None:
-        for kept in list(self._glancing):
-            if kept.process == os.getpid():
-                kept.drop()
+        close_all(self._idle.pop(os.getpid(), []))
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
@@ -229,10 +231,7 @@ class Database:
 
 @contextmanager
 def _transaction(connection: Connection, begin: str, end: str) -> Iterator[None]:
-    """Begins and ends as the hot paths ask (measured: 100 us less a turn). Where something went wrong SQLAlchemy is who says so.
-
-    It then finds out whether the server is gone, and with it every connection that the pool has.
-    """
+    """Begins and ends as the hot paths ask (measured: 100 us less a turn)."""
     try:
         run(connection, begin)
         yield
@@ -266,7 +265,12 @@ def lost_a_race(error: Exception) -> bool:
 def never_written(error: Exception) -> bool:
     """Whether what was to be written is the fault, and would be the next time: a text that the database cannot hold, a number beyond its own."""
     cause = error.orig if isinstance(error, StatementError) else error
-    return isinstance(cause, TypeError | ValueError | ArithmeticError) or any(base.__name__ == "DataError" for base in type(cause).__mro__)
+    return isinstance(cause, TypeError | ValueError | ArithmeticError) or _is(error, "DataError")
+
+
+def _is(error: BaseException, name: str) -> bool:
+    """Whether an error, SQLAlchemy's or a driver's, is of one of the sorts that DB-API 2.0 names."""
+    return any(base.__name__ == name for base in type(error).__mro__)
 
 
 def dialect_of(connection: Connection) -> str:

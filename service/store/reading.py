@@ -12,8 +12,7 @@ from service.store.tables import DELETED, FOREVER, THERE
 EARLIER = 50  # versions
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """Who reads: its key in the disclosure table, its level where consent says nothing, and whether any consent speaks of it."""
 
     key: str

@@ -38,19 +38,20 @@ def run(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> lis
 
     SQLAlchemy's result objects cost as much as the statement itself on the paths that this is for (measured: 90 of 250 us).
     """
-    driver: Any = connection.connection.dbapi_connection
+    held = connection.connection
+    driver: Any = held.dbapi_connection
     if connection.dialect.name == "sqlite":
         found: list[Any] = driver.execute(sql.replace(":", "?"), tuple(parameters)).fetchall()
         return found
-    prepared = connection.info.get("prepared") or _prepared(connection, driver)
+    prepared = held.info.get("prepared") or _prepared(held.info, driver)
     rows: list[Any] = prepared.run(sql, parameters)
     return rows
 
 
-def _prepared(connection: Connection, driver: Any) -> Any:
+def _prepared(info: dict[Any, Any], driver: Any) -> Any:
     from service.store.prepared import Prepared  # and with it psycopg, which is a tenth of the memory of a process that needs none of it
 
-    made = connection.info["prepared"] = Prepared(driver)
+    made = info["prepared"] = Prepared(driver)
     return made
 
 

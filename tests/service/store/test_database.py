@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from service.config import Settings
-from service.store.database import Database, InUse, sqlite_driver
+from service.store.database import Database, InUse, Outrun, sqlite_driver
 from service.store.sql import run
 from tests.service.tables import dicts
 
@@ -32,7 +32,7 @@ def held(database: Database) -> Iterator[None]:
 
 
 def impatient(database: Database) -> None:
-    with database.engine.connect() as connection:
+    with database.glance() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 20")
 
 
@@ -67,6 +67,38 @@ def test_what_fails_in_a_write_leaves_nothing_and_the_next_write_is_made(databas
     assert not dicts(database, "worker")
     database.write(add)
     assert len(dicts(database, "worker")) == 1
+
+
+def test_whoever_comes_next_has_the_connection_that_was_used_last_and_nobody_shares_one(database: Database) -> None:
+    with database.glance() as one, database.glance() as another:
+        assert one is not another
+    with database.reading() as again:
+        assert again is one
+    assert database.write(lambda tx: tx) is one
+
+
+def test_a_write_that_lost_a_race_is_run_again_on_the_same_connection(database: Database) -> None:
+    tried: list[Connection] = []
+
+    def outrun_once(tx: Connection) -> None:
+        add(tx)
+        tried.append(tx)
+        if len(tried) == 1:
+            raise Outrun
+
+    database.write(outrun_once)
+    assert tried[0] is tried[1] and len(dicts(database, "worker")) == 1
+
+
+@pytest.mark.parametrize("what", [KeyboardInterrupt, "SELECT nothing FROM nowhere"])
+def test_a_connection_with_which_something_went_wrong_is_not_used_again(database: Database, what: type[BaseException] | str) -> None:
+    with pytest.raises((KeyboardInterrupt, *database._errors)), database.reading() as one:
+        if not isinstance(what, str):
+            raise what
+        run(one, what)
+    assert one.closed
+    with database.glance() as another:
+        assert another is not one and run(another, "SELECT 1") == [(1,)]
 
 
 def test_when_the_server_has_closed_every_connection_one_caller_is_told_and_the_next_is_answered(database: Database) -> None:
