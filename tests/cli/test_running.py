@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from gunicorn.config import Config
+from gunicorn.workers.gthread import TConn
 
 from service.cli.serving import Threads
 from service.config import load, settings_table
@@ -84,6 +85,23 @@ def test_a_web_process_that_is_told_to_end_waits_for_no_lock_that_it_may_have_it
     thread.join(5)
     assert ended == [False]
     pool.shutdown()
+
+
+@pytest.mark.parametrize("has", [0, 1])
+def test_a_web_process_that_has_connections_leaves_the_next_to_one_that_takes_it_meanwhile(has: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, taken = object.__new__(Threads), list[TConn]()
+    worker.cfg, worker.nr_conns = Config(), has
+    monkeypatch.setattr(worker, "enqueue_req", taken.append, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        def another() -> None:
+            listener.accept()[0].close()
+
+        listener.setblocking(False)
+        monkeypatch.setattr(os, "sched_yield", another)  # what happens while we give way
+        worker.accept(listener)
+    for one in taken:
+        one.close()
+    assert (len(taken), worker.nr_conns) == (1 - has, 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
