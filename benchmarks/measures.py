@@ -110,7 +110,7 @@ def publishes(on: Deployment, first: int, count: int = 150, connections: int = 6
     return {"publishes/s": found.per_second, "p99 ms": found.p99}
 
 
-def publish_cost(small: Deployment, large: Deployment, first: tuple[int, int], rounds: int = 9, each: int = 30) -> Figures:
+def publish_cost(small: Deployment, large: Deployment, first: tuple[int, int], rounds: int = 15, each: int = 30) -> Figures:
     """The time of one publish at 100,000 stored resources by that at 1,000, turn by turn."""
     ratios, at = [], list(first)
     for turn in range(rounds):
