@@ -60,6 +60,7 @@ class Web(BaseApplication):  # type: ignore[misc]
         from service.app import create_app
 
         app = create_app(self._settings)
+        app.extensions["pathway"].database.before_fork()
         gc.collect()
         gc.freeze()  # what is here stays: looking for garbage in it again and again would be a tenth of the time of a request (measured)
         return app

@@ -43,7 +43,7 @@ class DatabaseTime:
     def _ask(self) -> None:
         self._ask_at = time.monotonic() + ASKED_AGAIN
         try:
-            with self._database.engine.connect() as connection:
+            with self._database.glance() as connection:
                 before = self._own()
                 said: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
                 self._ahead = said - before - (self._own() - before) / 2

@@ -219,6 +219,15 @@ class Database:
                 raise InUse
             time.sleep(0.1)
 
+    def before_fork(self) -> None:
+        """Closes what SQLite may not take along: a child would take its parent's locks for its own, and have none when that one ends.
+
+        Whoever opens the file then is alone with it, and takes away the WAL that the child goes on to write to
+        (sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork()").
+        """
+        if self.sqlite:
+            close_all(self._idle.pop(os.getpid(), []))
+
     def close(self) -> None:
         close_all(self._idle.pop(os.getpid(), []))
         engine = self._engines.pop(os.getpid(), None)
@@ -237,6 +246,8 @@ def _transaction(connection: Connection, begin: str, end: str) -> Iterator[None]
         yield
         run(connection, end)
     except BaseException:
+        if connection.invalidated:
+            raise  # SQLAlchemy found it lost, and there is nothing to roll back
         driver: Any = connection.connection.dbapi_connection
         if connection.dialect.name != "sqlite" or driver.in_transaction:  # which may not have begun, where SQLite was locked
             connection.exec_driver_sql("ROLLBACK")

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import Connection, errors
 from psycopg.adapt import Transformer
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 from service.store.columns import Blobs, Ints, Texts, Truths
@@ -76,7 +76,7 @@ class Prepared:
         known = self._known.get(key) or self._prepare(key)
         self._known.move_to_end(key)
         values: list[Any] = [send(value) for send, value in zip(known.send, parameters, strict=True)]
-        result = _checked(self._connection.exec_prepared(known.name, values, known.formats, Format.BINARY))
+        result = self._checked(self._connection.exec_prepared(known.name, values, known.formats, Format.BINARY))
         if not result.ntuples:
             return []
         self._rows.set_pgresult(result, set_loaders=True, format=Format.BINARY)
@@ -86,15 +86,17 @@ class Prepared:
         (sql, types), name = key, b"pathway_%d" % next(self._numbers)
         pieces = sql.split(":")
         text = pieces[0] + "".join(f"${n}{piece}" for n, piece in enumerate(pieces[1:], 1))
-        _checked(self._connection.prepare(name, text.encode(), [_SENT[kind][0] for kind in types]))
+        self._checked(self._connection.prepare(name, text.encode(), [_SENT[kind][0] for kind in types]))
         made = self._known[key] = Statement(name, [_SENT[kind][1] for kind in types], [Format.BINARY] * len(types))
         if len(self._known) > MOST:
             _, oldest = self._known.popitem(last=False)
-            _checked(self._connection.exec_(b"DEALLOCATE " + oldest.name))
+            self._checked(self._connection.exec_(b"DEALLOCATE " + oldest.name))
         return made
 
-
-def _checked(result: PGresult) -> PGresult:
-    if result.status not in _DONE:
-        raise errors.error_from_result(result)
-    return result
+    def _checked(self, result: PGresult) -> PGresult:
+        if result.status in _DONE:
+            return result
+        found = errors.error_from_result(result)
+        if self._connection.status == ConnStatus.BAD and not isinstance(found, errors.OperationalError):
+            raise errors.OperationalError(str(found))  # libpq says itself that the server is gone, and without a code
+        raise found

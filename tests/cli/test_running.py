@@ -19,6 +19,7 @@ from gunicorn.workers.gthread import TConn
 
 from service.cli.serving import Threads
 from service.config import load, settings_table
+from service.store.database import sqlite_driver
 from tests.cli.conftest import Said
 
 ROOT = Path(__file__).parent.parent.parent
@@ -85,6 +86,24 @@ def test_a_web_process_that_is_told_to_end_waits_for_no_lock_that_it_may_have_it
     thread.join(5)
     assert ended == [False]
     pool.shutdown()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+def test_a_web_process_keeps_its_file_also_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    """Whoever opened and closed the database then took its WAL away, under a process that still answered."""
+    with running(tmp_path, "serve") as (process, url):
+        wait_until_ready(url)
+        left = descendants(process.pid)
+        process.kill()
+        process.wait(5)
+        newcomer = sqlite_driver().connect(tmp_path / "pathway.db")
+        newcomer.execute("SELECT seq FROM clock").fetchall()
+        newcomer.close()
+        assert (tmp_path / "pathway.db-wal").exists() or not any(Path(f"/proc/{pid}").exists() for pid in left)
+        deadline = time.monotonic() + 25
+        while any(Path(f"/proc/{pid}").exists() for pid in left):
+            assert time.monotonic() < deadline, "the web process does not end"
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("has", [0, 1])

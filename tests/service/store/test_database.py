@@ -1,12 +1,13 @@
 """A database that is busy, away or back again: what could be done is done, what could not leaves nothing behind."""
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError
 
 from service.config import Settings
@@ -101,20 +102,90 @@ def test_a_connection_with_which_something_went_wrong_is_not_used_again(database
         assert another is not one and run(another, "SELECT 1") == [(1,)]
 
 
-def test_when_the_server_has_closed_every_connection_one_caller_is_told_and_the_next_is_answered(database: Database) -> None:
+def hang_up(database: Database) -> int:
+    """The server closes every connection of ours. How many there were."""
+    with psycopg.connect(database.url.render_as_string(hide_password=False), autocommit=True) as other:
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return len(other.execute(ours).fetchall())
+
+
+def glance(database: Database) -> None:
+    with database.glance() as connection:
+        run(connection, "SELECT 1")
+
+
+def look(database: Database) -> None:
+    with database.reading() as connection:
+        run(connection, "SELECT 1")
+
+
+@pytest.mark.parametrize("ask", [glance, look, lambda database: database.write(add)])
+def test_when_the_server_has_closed_every_connection_one_caller_is_told_and_the_next_is_answered(
+    database: Database, ask: Callable[[Database], None]
+) -> None:
     if database.sqlite:
         pytest.skip("SQLite has no server")
     with ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(database.reading())
-    with psycopg.connect(database.url.render_as_string(hide_password=False), autocommit=True) as other:
-        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        assert len(other.execute(ours).fetchall()) >= 4
-    with pytest.raises(OperationalError):
-        database.write(add)
+    assert hang_up(database) >= 4
+    with pytest.raises((OperationalError, psycopg.OperationalError)):
+        ask(database)
+    for again in (ask, glance, look):
+        again(database)
+
+
+@pytest.mark.parametrize("core", [True, False])
+def test_a_connection_that_is_lost_within_a_write_is_said_to_be_whoever_finds_out(database: Database, core: bool) -> None:
+    if database.sqlite:
+        pytest.skip("SQLite has no server")
+
+    def loses(tx: Connection) -> None:
+        add(tx)
+        hang_up(database)
+        if core:
+            tx.execute(select(1))
+        else:
+            run(tx, "SELECT 1")
+
+    look(database)
+    with pytest.raises((OperationalError, psycopg.OperationalError)):
+        database.write(loses)
+    assert not dicts(database, "worker")
     database.write(add)
-    with database.reading() as connection:
-        assert run(connection, "SELECT COUNT(*) FROM worker") == [(1,)]
+    assert len(dicts(database, "worker")) == 1
+
+
+def test_a_forked_process_loses_nothing_when_its_parent_lets_go_of_the_file_and_others_come_and_go(database: Database) -> None:
+    if not database.sqlite:
+        pytest.skip("PostgreSQL has no locks of ours")
+    glance(database)
+    database.before_fork()
+    said, say = os.pipe()
+    go, on = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            glance(database)
+            os.write(say, b"1")
+            os.read(go, 1)
+            database.write(add)
+            os.write(say, b"1")
+            os.read(go, 1)
+        finally:
+            os._exit(0)
+    os.read(said, 1)
+    database.close()
+    path = str(database.url.database)
+    for wait in (True, False):
+        newcomer = sqlite_driver().connect(path)
+        there = newcomer.execute("SELECT COUNT(*) FROM worker").fetchone()
+        newcomer.close()
+        os.write(on, b"1")
+        if wait:
+            os.read(said, 1)
+    os.waitpid(child, 0)
+    assert there == (1,)
 
 
 def test_nobody_is_alone_with_a_database_that_another_process_has_open_and_somebody_is_when_it_ends(database: Database, settings: Settings) -> None:
