@@ -154,9 +154,7 @@ class Database:
 
         The one that was used last knows the most: its pages and statements are at hand, on both sides, and others' take no room.
         """
-        idle = self._idle.get(os.getpid())
-        if idle is None:
-            idle = self._idle.setdefault(os.getpid(), [])
+        idle = self._idle.setdefault(os.getpid(), [])
         try:
             return idle.pop()
         except IndexError:

@@ -5,10 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from service.cli.serving import Threads
 from service.config import load, settings_table
 from service.store.database import sqlite_driver
 from tests.cli.conftest import Said
+from tests.pools import ends_while_its_pool_is_locked
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -71,21 +70,7 @@ def test_the_service_ends_when_it_is_told_to(tmp_path: Path, number: signal.Sign
 
 
 def test_a_web_process_that_is_told_to_end_waits_for_no_lock_that_it_may_have_itself() -> None:
-    """What tells it may come while its pool takes a request, and has that lock."""
-    worker, pool = object.__new__(Threads), ThreadPoolExecutor(1)
-    worker.cfg, worker.tpool = Config(), pool
-    ended: list[object] = []
-
-    def taking() -> None:
-        with pool._shutdown_lock, pytest.raises(SystemExit):
-            worker.handle_quit(signal.SIGQUIT, None)
-        ended.append(worker.alive)
-
-    thread = threading.Thread(target=taking, daemon=True)
-    thread.start()
-    thread.join(5)
-    assert ended == [False]
-    pool.shutdown()
+    assert ends_while_its_pool_is_locked(Threads)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")

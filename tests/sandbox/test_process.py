@@ -1,26 +1,23 @@
 """The process: what is kept between runs, who is let in, and connections that stay open."""
 
 import http.client
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
-from gunicorn.config import Config
 
 from sandbox.app import create_app
 from sandbox.journal import FILE, InUse, Journal
 from sandbox.process import started
 from sandbox.serve import _Worker
+from tests.pools import ends_while_its_pool_is_locked
 from tests.sandbox.client import Client, Fhir, issues, name
 from tests.sandbox.samples import condition, least
 
@@ -178,18 +175,4 @@ def test_links_are_those_of_the_name_that_it_was_reached_by(plain: Client, patie
 
 
 def test_it_waits_for_no_lock_that_it_may_have_itself_when_it_is_told_to_end() -> None:
-    """What tells it may come while its pool takes a request, and has that lock."""
-    worker, pool = object.__new__(_Worker), ThreadPoolExecutor(1)
-    worker.cfg, worker.tpool = Config(), pool
-    ended: list[object] = []
-
-    def taking() -> None:
-        with pool._shutdown_lock, pytest.raises(SystemExit):
-            worker.handle_quit(signal.SIGQUIT, None)
-        ended.append(worker.alive)
-
-    thread = threading.Thread(target=taking, daemon=True)
-    thread.start()
-    thread.join(5)
-    assert ended == [False]
-    pool.shutdown()
+    assert ends_while_its_pool_is_locked(_Worker)
